@@ -1,0 +1,54 @@
+"""What an actor is: the authoring API, and the pure core that folds messages into decisions.
+
+Nothing here does I/O or reads a clock; `streams` performs what is decided here.
+"""
+
+from __future__ import annotations
+
+from .attempt import Attempt, attempt
+from .errors import (
+    DefinitionError,
+    FatalError,
+    HookExpired,
+    InvalidDuration,
+    InvalidName,
+    InvalidValue,
+    JetrunError,
+    NotDeterministic,
+    NotInWorkflow,
+    RetryableError,
+    StepFailed,
+)
+from .primitives import RunInfo, hook, info, now, random, shield, sleep, uuid4
+from .step import Step, step
+from .workflow import Call, Workflow, call, workflow
+
+__all__ = [
+    "Attempt",
+    "Call",
+    "DefinitionError",
+    "FatalError",
+    "HookExpired",
+    "InvalidDuration",
+    "InvalidName",
+    "InvalidValue",
+    "JetrunError",
+    "NotDeterministic",
+    "NotInWorkflow",
+    "RetryableError",
+    "RunInfo",
+    "Step",
+    "StepFailed",
+    "Workflow",
+    "attempt",
+    "call",
+    "hook",
+    "info",
+    "now",
+    "random",
+    "shield",
+    "sleep",
+    "step",
+    "uuid4",
+    "workflow",
+]

@@ -1,0 +1,105 @@
+"""Commands: what workflow code asked for, numbered 1, 2, 3 … in the order it asked; the numbers never restart.
+
+Commands are values in a record. `signature` is what replay compares (kind, name, input hash; R13), `describe` what a
+person reads when it differs.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TypeAlias
+
+import msgspec
+
+from .messages import NO_ARGS, OptionalRaw, Ref
+
+
+class _Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+    n: int
+
+
+class RunStep(_Command, frozen=True, kw_only=True, tag="step"):
+    """Runs a step on its queue; open until its result or final failure is folded."""
+
+    name: str
+    queue: str
+    args: msgspec.Raw = NO_ARGS
+    """The JSON array of positional arguments, or `[]` where `ref` names `{"args", "kwargs"}` in the object store."""
+    kwargs: OptionalRaw = None
+    ref: Ref | None = None
+    hash: str
+    """Of name, queue and arguments, in canonical JSON."""
+    timeout_us: int = 0
+    recoveries_max: int = 0
+
+
+class StartTimer(_Command, frozen=True, kw_only=True, tag="timer"):
+    """Wakes the run at a time; open until it fires or is closed."""
+
+    due_at_us: int
+    what: str = "sleep"
+    """`sleep` (also `asyncio.sleep`, `timeout`, `call_later`) or `hook` (a hook's timeout)."""
+
+
+class OpenHook(_Command, frozen=True, kw_only=True, tag="hook"):
+    """Waits for one message of that hook; open until one is taken or it is closed."""
+
+    name: str
+    type: str = ""
+
+
+class Close(_Command, frozen=True, kw_only=True, tag="close"):
+    """Takes back an open command: queued work and timers are purged, a running step is told."""
+
+    target: int
+
+
+Command: TypeAlias = RunStep | StartTimer | OpenHook | Close
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
+    """The engine's decision to try a step again; no workflow code is asked."""
+
+    n: int
+    """The step command's number."""
+    attempt: int
+    """The attempt that will run, from 2."""
+    due_at_us: int
+
+
+def signature(command: Command) -> tuple[str, str, str]:
+    """Returns kind, name and input of a command: equal signatures mean the same decision."""
+    match command:
+        case RunStep():
+            return ("step", command.name, command.hash)
+        case StartTimer():
+            return ("timer", command.what, str(command.due_at_us))
+        case OpenHook():
+            return ("hook", command.name, "")
+        case Close():
+            return ("close", "", str(command.target))
+
+
+def describe(command: Command | None) -> str:
+    """Says in a few words what a command is, for the error of a replay that differs."""
+    match command:
+        case None:
+            return "nothing"
+        case RunStep():
+            shown = bytes(command.args)[:200].decode(errors="replace")
+            return f"step {command.name!r} on queue {command.queue!r} with {shown if command.ref is None else command.ref.sha256[:12]}"
+        case StartTimer():
+            return f"timer ({command.what}) due at {command.due_at_us} us"
+        case OpenHook():
+            return f"hook {command.name!r}"
+        case Close():
+            return f"close of command {command.target}"
+
+
+def input_hash(*parts: bytes) -> str:
+    """Hashes canonical inputs to 16 hex digits: 64 bits, to recognise a changed call, not to resist an attack."""
+    digest = blake2b(digest_size=8)
+    for part in parts:
+        digest.update(b"%d:" % len(part))
+        digest.update(part)
+    return digest.hexdigest()

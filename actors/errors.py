@@ -1,0 +1,296 @@
+"""One tree of errors, a class per reaction that the caller may have; wording rules in CONTRIBUTING.md.
+
+A message is one clause with the values, then the way out. Engine control flow is in `signals.py`:
+it derives from `BaseException` and never reaches a caller.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+import msgspec
+
+type_ = type  # the class below has a field called `type`
+
+
+class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An exception as it travels: recorded in logs, sent in results and notices."""
+
+    type: str
+    """Class name, qualified by its module unless it is a builtin: `ValueError`, `shop.errors.OutOfStock`."""
+    message: str = ""
+    traceback: str = ""
+    bases: list[str] = []
+    """Qualified names of all base classes: what a policy's `non_retryable` types are compared with."""
+    code: str = ""
+    """The engine's own stable word for an error that it made itself, for example `step_timeout`."""
+
+
+class JetrunError(Exception):
+    """Base of every error that jetrun raises."""
+
+
+# --- what user code raises ---------------------------------------------------------------------
+
+
+class FatalError(JetrunError):
+    """Raised by a step: trying again cannot help. The step fails at once."""
+
+
+class RetryableError(JetrunError):
+    """Raised by a step: try again, optionally after a delay of the step's own choice.
+
+    Args:
+        message: What went wrong.
+        retry_after: Seconds, a text such as "30s" or "1h30m", a timedelta, or an aware datetime.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: float | str | timedelta | datetime | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+# --- what user code gets -------------------------------------------------------------------------
+
+
+class DefinitionError(JetrunError, TypeError):
+    """A workflow, step or registration that cannot work, refused where it is written."""
+
+
+class NotInWorkflow(JetrunError, RuntimeError):
+    """A primitive of workflows was used where no workflow runs."""
+
+
+class NotInStep(JetrunError, RuntimeError):
+    """`attempt()` was asked where no step runs on a step worker."""
+
+
+class NotDeterministic(JetrunError, RuntimeError):
+    """Workflow code asked for something that has no meaning under replay; the text says what to use instead."""
+
+
+class InvalidName(JetrunError, ValueError):
+    """An app, workflow, run, step, queue or hook name that cannot be a subject token."""
+
+
+class InvalidDuration(JetrunError, ValueError):
+    """A delay or point in time that cannot be understood or lies out of bounds."""
+
+
+class InvalidValue(JetrunError, ValueError):
+    """A value that cannot become JSON by its type, or JSON that does not fit a type.
+
+    Args:
+        where: The parameter or place, for example `argument 'cents' of step charge`.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
+
+
+class StepFailed(JetrunError):
+    """Raised in workflow code by a step that failed for good.
+
+    Where the step's own exception class is a builtin, one of jetrun's, or loaded in this process, the exception
+    raised is also an instance of that class: `except ValueError` works around a step as around a call.
+    """
+
+    step: str = ""
+    attempts: int = 0
+    error: ErrorInfo = ErrorInfo(type="Exception")
+
+    def __str__(self) -> str:
+        return f"step {self.step!r} failed after {self.attempts} attempt(s): {self.error.type}: {self.error.message}"
+
+
+class HookExpired(JetrunError, TimeoutError):
+    """Raised in workflow code when a hook's timeout passes before a payload arrives."""
+
+
+# --- what callers of a run get -----------------------------------------------------------------------
+
+
+class RunError(JetrunError):
+    """Base of errors about one run.
+
+    Args:
+        workflow: The run's workflow.
+        run: The run's id.
+        message: One clause with the values and the way out.
+    """
+
+    def __init__(self, workflow: str, run: str, message: str) -> None:
+        super().__init__(message)
+        self.workflow = workflow
+        self.run = run
+
+
+class RunNotFound(RunError):
+    """No log exists under that workflow and run id."""
+
+
+class RunConflict(RunError):
+    """The run id is taken: by a start with other arguments, or by any start where a new run was demanded."""
+
+
+class RunEnded(RunError):
+    """The run has ended; it takes no more hooks."""
+
+
+class MessageRefused(RunError):
+    """The engine put the message among the dead letters; `code` says why."""
+
+    def __init__(self, workflow: str, run: str, message: str, *, code: str) -> None:
+        super().__init__(workflow, run, message)
+        self.code = code
+
+
+class RunFailed(RunError):
+    """The run ended as failed; `error` holds type, text and remote traceback.
+
+    Also an instance of the exception class that the workflow raised, where that class is known here.
+    """
+
+    error: ErrorInfo = ErrorInfo(type="Exception")
+
+    def __str__(self) -> str:
+        text = f"run {self.workflow}/{self.run} failed: {self.error.type}: {self.error.message}"
+        if self.error.traceback:
+            text += f"\n--- remote traceback ---\n{self.error.traceback}"
+        return text
+
+
+class RunCancelled(RunError):
+    """The run ended as cancelled."""
+
+
+class RunTerminated(RunError):
+    """The run ended as terminated."""
+
+
+# --- messages and logs ---------------------------------------------------------------------------------
+
+
+class BadMessage(JetrunError):
+    """A message that is wrong in itself: it goes to the dead letters under `code` (see `messages.DEAD_CODES`)."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class BadLog(JetrunError):
+    """A run's log that cannot be read: a gap, a broken chain, a record of a newer version."""
+
+
+class ReplayMismatch(JetrunError):
+    """Today's code does not make the decisions that the log holds; the run is parked, nothing is lost.
+
+    Args:
+        command: Number of the first command that differs.
+        recorded: What the log holds there.
+        asked: What the code asked for.
+        source: `file:line` in the workflow's code.
+    """
+
+    def __init__(self, *, command: int, recorded: str, asked: str, source: str) -> None:
+        super().__init__(
+            f"command {command}: the log holds {recorded}, the code asked for {asked} at {source}; "
+            "restore the code that made the log, or guard the change, then restart the worker or unpark the run"
+        )
+        self.command = command
+        self.recorded = recorded
+        self.asked = asked
+        self.source = source
+
+
+# --- the broker ------------------------------------------------------------------------------------------
+
+
+class BrokerError(JetrunError):
+    """Base of what can go wrong between us and NATS."""
+
+
+class ServerLost(BrokerError):
+    """No server answers at the address, or the connection is gone for good."""
+
+
+class WrongCredentials(BrokerError):
+    """The server refused user, password, token or key."""
+
+
+class JetStreamOff(BrokerError):
+    """The server or account has no JetStream."""
+
+
+class ServerTooOld(BrokerError):
+    """The server lacks what jetrun needs."""
+
+
+class PermissionDenied(BrokerError):
+    """The account may not publish or subscribe to a subject."""
+
+
+class StreamFull(BrokerError):
+    """A stream, subject or account is at its limit; nothing was stored."""
+
+
+class PayloadTooLarge(BrokerError):
+    """A message is larger than its stream or the server takes; nothing was stored."""
+
+
+class NotProvisioned(BrokerError):
+    """A stream or consumer of the app is missing or differs; `wfctl provision` makes it."""
+
+
+class ProvisioningRefused(BrokerError):
+    """A change of streams or consumers that would lose or strand messages."""
+
+
+class OutcomeUnknown(BrokerError):
+    """No answer came in time: the message may or may not be stored. Repeating it with the same id is safe."""
+
+
+class StoreInUse(BrokerError):
+    """Another process owns the embedded server's store directory."""
+
+
+class PortInUse(BrokerError):
+    """Another process listens on the port that was asked for."""
+
+
+# --- exceptions across processes -------------------------------------------------------------------------------
+
+
+def qualified_name(cls: type_[BaseException]) -> str:
+    """Names a class as `ErrorInfo.type` does."""
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+@lru_cache(maxsize=512)
+def known_class(name: str) -> type_[Exception] | None:
+    """Finds the exception class of that qualified name among builtins and loaded modules; imports nothing."""
+    module_name, _, class_name = name.rpartition(".")
+    module = builtins if not module_name else sys.modules.get(module_name)
+    found = getattr(module, class_name, None)
+    return found if isinstance(found, type_) and issubclass(found, Exception) else None
+
+
+@lru_cache(maxsize=512)
+def mixed_class(base: type_[JetrunError], name: str) -> type_[JetrunError]:
+    """Makes the class that is both `base` and the class of that name, or returns `base` where that cannot be."""
+    other = known_class(name)
+    if other is None or issubclass(base, other) or other in (Exception, JetrunError):
+        return base
+    try:
+        # `base` first: its __str__ and fields win, the other class is there for `except` alone.
+        return type_(other.__name__, (base, other), {"__module__": other.__module__})
+    except TypeError:  # incompatible layouts (some builtins written in C)
+        return base

@@ -1,0 +1,160 @@
+"""Events: what a reader is shown of a record. A view, never stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from .commands import Close, OpenHook, RunStep, StartTimer
+from .durations import format_instant
+from .errors import ErrorInfo
+from .messages import Ref
+from .records import Folded, Outcome, Record
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of a run's story."""
+
+    k: int
+    at_us: int
+    kind: str
+    text: str = ""
+    n: int = 0
+    """The command's number, 0 where the event is not about one."""
+    data: dict[str, Any] = {}
+
+
+class _StepView(msgspec.Struct):
+    command: int = 0
+    attempt: int = 0
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    ref: Ref | None = None
+    error: ErrorInfo | None = None
+    worker: str = ""
+    started_at_us: int = 0
+    ended_at_us: int = 0
+
+
+class _BodyView(msgspec.Struct):
+    payload: msgspec.Raw = msgspec.Raw(b"null")
+    args: msgspec.Raw = msgspec.Raw(b"[]")
+    kwargs: msgspec.Raw | None = None
+    ref: Ref | None = None
+    reason: str = ""
+
+
+def events_of(record: Record) -> list[Event]:
+    """Tells a record's story in order: what came, what was decided, how it ended."""
+    return list(_events(record))
+
+
+def _events(record: Record) -> Iterator[Event]:
+    fired = list(record.fired)
+    for n in fired:
+        yield Event(k=record.k, at_us=record.at_us, kind="timer.fired", text=f"timer {n} fired", n=n)
+    refused = {(r.source, r.seq): r for r in record.refused}
+    for folded in record.messages:
+        refusal = refused.get((folded.source, folded.seq))
+        if refusal is not None:
+            text = f"{folded.verb} {folded.name}: {refusal.reason}"
+            yield Event(k=record.k, at_us=folded.at_us, kind="message.refused", text=text, data={"code": refusal.code})
+        else:
+            yield from _message(record, folded)
+    retried = {retry.n: retry for retry in record.retries}
+    for retry in retried.values():
+        yield Event(
+            k=record.k,
+            at_us=record.at_us,
+            kind="step.retrying",
+            text=f"attempt {retry.attempt} at {format_instant(retry.due_at_us)}",
+            n=retry.n,
+            data={"attempt": retry.attempt, "due_at_us": retry.due_at_us},
+        )
+    for command in record.commands:
+        yield _command(record, command)
+    if record.parked is not None:
+        parked = record.parked
+        data = {"code": parked.code, "tries": parked.tries, "retry_at_us": parked.retry_at_us}
+        yield Event(k=record.k, at_us=record.at_us, kind="run.parked", text=f"{parked.code}: {parked.reason}", data=data)
+    if record.outcome is not None:
+        yield _end(record, record.outcome)
+
+
+def _message(record: Record, folded: Folded) -> Iterator[Event]:
+    def event(kind: str, text: str = "", n: int = 0, **data: Any) -> Event:
+        return Event(k=record.k, at_us=folded.at_us, kind=kind, text=text, n=n, data=data)
+
+    if folded.verb == "step":
+        view = msgspec.json.decode(folded.body, type=_StepView)
+        data = {"attempt": view.attempt, "worker": view.worker}
+        if view.ended_at_us:
+            data["duration_us"] = view.ended_at_us - view.started_at_us
+        if view.error is None:
+            shown = _shown(view.result, view.ref)
+            yield event("step.completed", shown, view.command, **data, result=_plain(view.result, view.ref))
+        else:
+            error = view.error
+            text = f"{error.type}: {error.message}"
+            yield event("step.failed", text, view.command, **data, error=msgspec.to_builtins(error))
+        return
+    body = msgspec.json.decode(folded.body, type=_BodyView)
+    match folded.verb:
+        case "start":
+            yield event("run.started", _shown(body.args, body.ref), args=_plain(body.args, body.ref))
+        case "hook":
+            kind = "message.kept" if record.undecided else "hook.received"
+            yield event(kind, f"{folded.name} {_shown(body.payload, body.ref)}", name=folded.name, payload=_plain(body.payload, body.ref))
+        case "cancel":
+            yield event("run.cancel_requested", body.reason, reason=body.reason)
+        case "pause":
+            yield event("run.paused", body.reason, reason=body.reason)
+        case "resume":
+            yield event("run.resumed")
+        case "timer" if not record.undecided and record.parked is None and not record.fired:
+            yield event("run.unparked", "tried again")
+        case _:
+            return
+
+
+def _command(record: Record, command: RunStep | StartTimer | OpenHook | Close) -> Event:
+    def event(kind: str, text: str, **data: Any) -> Event:
+        return Event(k=record.k, at_us=record.at_us, kind=kind, text=text, n=command.n, data=data)
+
+    match command:
+        case RunStep():
+            shown = _shown(command.args, command.ref)
+            args = _plain(command.args, command.ref)
+            return event("step.scheduled", f"{command.name} {shown}", name=command.name, queue=command.queue, args=args)
+        case StartTimer():
+            text = f"{command.what} until {format_instant(command.due_at_us)}"
+            return event("timer.started", text, due_at_us=command.due_at_us, what=command.what)
+        case OpenHook():
+            return event("hook.opened", command.name, name=command.name, type=command.type)
+        case Close():
+            return event("command.closed", f"command {command.target}", target=command.target)
+
+
+def _end(record: Record, outcome: Outcome) -> Event:
+    data: dict[str, Any] = {}
+    text = outcome.reason
+    if outcome.status == "completed":
+        text = _shown(outcome.result, outcome.ref)
+        data["result"] = _plain(outcome.result, outcome.ref)
+    elif outcome.error is not None:
+        text = f"{outcome.error.type}: {outcome.error.message}"
+        data["error"] = msgspec.to_builtins(outcome.error)
+    if outcome.reason:
+        data["reason"] = outcome.reason
+    return Event(k=record.k, at_us=record.at_us, kind=f"run.{outcome.status}", text=text, data=data)
+
+
+def _plain(raw: msgspec.Raw, ref: Ref | None) -> Any:
+    return msgspec.to_builtins(ref) if ref is not None else msgspec.json.decode(raw)
+
+
+def _shown(raw: msgspec.Raw, ref: Ref | None) -> str:
+    if ref is not None:
+        return f"<{ref.size} bytes, sha256 {ref.sha256[:12]}>"
+    return bytes(raw).decode(errors="replace")

@@ -1,0 +1,119 @@
+"""The journal: what a run's log says, code apart. It is enough to append to the log, to recognise what was applied
+already, and to answer for the run; deciding needs the execution too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal
+
+from msgspec import Raw
+
+from .errors import BadLog
+from .limits import MESSAGE_IDS_MAX
+from .messages import Message, decode_body
+from .names import RunKey
+from .records import ENDED, Folded, Outcome, Parked, Record, StartMark, Status, Summary
+
+EMPTY: Final = Summary(status="early")
+
+
+class Journal:
+    """A run's log, read up to `k`."""
+
+    def __init__(self, key: RunKey) -> None:
+        self.key = key
+        self.k = 0
+        self.prev = ""
+        self.seq = 0
+        """Stream sequence of the last record: what the next append is fenced by."""
+        self.start: StartMark | None = None
+        self.started_at_us = 0
+        self.now_us = 0
+        self.summary = EMPTY
+        self.parked: Parked | None = None
+        self.outcome: Outcome | None = None
+        self.backlog: list[Folded] = []
+        self.is_open_ended = False
+        """The last record says `more` and its successor is not there yet."""
+        self._seen: set[tuple[str, int, int]] = set()
+        self._ids: dict[str, None] = {}
+
+    # --- reading --------------------------------------------------------------------------------
+    def add(self, record: Record, *, digest: str, seq: int) -> None:
+        """Takes the next record in.
+
+        Args:
+            digest: `record_hash` of its stored bytes.
+            seq: Its sequence in the stream.
+
+        Raises:
+            BadLog: It does not follow the last one.
+        """
+        if record.k != self.k + 1 or record.prev != self.prev:
+            raise BadLog(f"record {record.k} does not follow record {self.k} of {self.key}")
+        self.k, self.prev, self.seq = record.k, digest, seq
+        self.now_us = record.at_us
+        if record.start is not None and self.start is None:
+            self.start = record.start
+        if record.summary.started_at_us:
+            self.started_at_us = record.summary.started_at_us
+        for folded in record.messages:
+            self._seen.add((folded.source, folded.seq, folded.at_us))
+        if record.undecided:
+            self.backlog.extend(record.messages)
+        elif record.messages:
+            self.backlog = []
+        if not record.undecided:
+            self.is_open_ended = record.more
+        self.summary = record.summary
+        self.parked = record.parked
+        self.outcome = record.outcome
+
+    def note_ids(self, messages: Iterable[Message]) -> None:
+        """Remembers the senders' own ids of folded messages, the newest `MESSAGE_IDS_MAX`."""
+        for message in messages:
+            if message.body.id:
+                self._ids[message.body.id] = None
+        while len(self._ids) > MESSAGE_IDS_MAX:
+            del self._ids[next(iter(self._ids))]
+
+    # --- answers ------------------------------------------------------------------------------------
+    @property
+    def status(self) -> Status | Literal["early"]:
+        """The run's status; `early` before its start."""
+        return self.summary.status
+
+    @property
+    def has_ended(self) -> bool:
+        """Tells whether the terminal record is there."""
+        return self.summary.status in ENDED
+
+    def has_folded(self, message: Message) -> bool:
+        """Tells whether this very delivery is in the log (R5)."""
+        return (message.source, message.seq, message.at_us) in self._seen
+
+    def has_id(self, message: Message) -> bool:
+        """Tells whether a message with the sender's id was folded already."""
+        return bool(message.body.id) and message.body.id in self._ids
+
+
+def message_of(folded: Folded) -> Message:
+    """Reads a logged message as it was when it was delivered. Raises BadMessage when it is no message any more."""
+    raw = bytes(folded.body)
+    return Message(
+        source=folded.source,
+        seq=folded.seq,
+        at_us=folded.at_us,
+        verb=folded.verb,
+        name=folded.name,
+        raw=raw,
+        body=decode_body(folded.verb, folded.name, raw),
+    )
+
+
+def folded_of(message: Message) -> Folded:
+    """Writes a message as the log keeps it."""
+    return Folded(
+        source=message.source, seq=message.seq, at_us=message.at_us, verb=message.verb, name=message.name, body=Raw(message.raw)
+    )

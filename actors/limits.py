@@ -1,0 +1,253 @@
+"""Every bound of the engine, with its unit and its reason; nothing else decides a number.
+
+Related bounds are asserted together at the end, so that a change of one that breaks another
+fails at import. This file knows no other file.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- names ---------------------------------------------------------------------------------
+TOKEN_BYTES_MAX: Final = 128
+"""A subject token. Four of them and the engine's own stay far below the server's 4 KB line."""
+
+# --- values, messages, records ----------------------------------------------------------------
+BODY_BYTES_MAX: Final = 256 * 1024
+"""A message's body at the public door (MAIL `max_msg_size`, headers included)."""
+
+VALUE_INLINE_BYTES_MAX: Final = 192 * 1024
+"""A value (arguments, result, payload) above this goes to the object store and is named by hash."""
+
+VALUE_BYTES_MAX: Final = 8 * 1024 * 1024
+"""A value at all. Decoding 8 MiB of JSON holds a worker's loop for some 50 ms; more would be felt by other runs."""
+
+BODY_DEPTH_MAX: Final = 64
+"""Nesting of a body: what is accepted must be possible to store and to decode everywhere."""
+
+RECORD_BYTES_MAX: Final = 512 * 1024
+"""One record, half of the server's default `max_payload`: headers and envelope always fit."""
+
+TURN_MESSAGES_MAX: Final = 500
+"""Messages folded into one record; then other runs have their turn (R3)."""
+
+TURN_BYTES_MAX: Final = 448 * 1024
+"""Bodies folded into one record. With the envelope of 500 messages it stays below a record."""
+
+ERROR_TEXT_BYTES_MAX: Final = 4 * 1024
+"""The message of a recorded error; longer ones are cut and say so."""
+
+TRACEBACK_BYTES_MAX: Final = 16 * 1024
+"""The traceback of a recorded error: its end is kept, which is where the failure is."""
+
+MESSAGE_IDS_MAX: Final = 10_000
+"""Intent ids (`id` in a body) remembered per run (R5)."""
+
+RECORDS_WARN: Final = 10_000
+RECORDS_MAX: Final = 50_000
+"""Records of a run: a warning, and the end of the run with a clear error."""
+
+HOOKS_KEPT_MAX: Final = 10_000
+"""Hook messages kept per run before anybody waits for them."""
+
+# --- time ----------------------------------------------------------------------------------
+DELAY_US_MAX: Final = 100 * 366 * 86_400 * 1_000_000
+"""A timer's distance. The server's `@at` overflows in 2262 and would then fire at once."""
+
+EARLY_KEEP_US: Final = 24 * 3_600 * 1_000_000
+"""How long a hook, update or cancel waits for the start of its run (R4)."""
+
+TIMER_SERVED_US: Final = 1_000_000
+"""Timers below this are also served by the owner: the server's own wake-ups are 250 ms apart (R14)."""
+
+PARK_RETRY_FIRST_US: Final = 5 * 1_000_000
+PARK_RETRY_MAX_US: Final = 300 * 1_000_000
+"""A parked run is tried again after 5 s, doubling to 5 min (R3)."""
+
+RETENTION_US: Final = 7 * 86_400 * 1_000_000
+FORGET_AFTER_US: Final = 30 * 86_400 * 1_000_000
+"""An ended run's log is kept whole, then its terminal record, which keeps the id taken (R15)."""
+
+# --- the loop --------------------------------------------------------------------------------
+TURN_CALLBACKS_MAX: Final = 100_000
+"""Callbacks of one turn; more is a workflow that never waits (R16)."""
+
+COMMANDS_OPEN_MAX: Final = 20_000
+"""Commands of one run that are open at once."""
+
+BLOCKED_WARN_S: Final = 2.0
+BLOCKED_MAX_S: Final = 10.0
+"""A fold that holds the loop: reported with its stack, then the run is parked (R16)."""
+
+# --- steps -----------------------------------------------------------------------------------
+STEP_RETRIES: Final = 3
+STEP_RECOVERIES_MAX: Final = 3
+"""Deliveries of one attempt that may end without a word from the worker before the step counts as deadly (R18)."""
+
+STEP_CONCURRENCY_MAX: Final = 10_000
+"""Steps of one queue that one worker runs at once; each is a task or a thread."""
+
+STEP_CANCEL_GRACE_S: Final = 5.0
+"""A cancelled async step may clean up for so long; then its end is reported without it."""
+
+STEPS_LEFT_RUNNING_MAX: Final = 100
+"""Timed-out steps whose code goes on (threads cannot be stopped); beyond this they keep their slots until they end."""
+
+STEP_NOTE_AFTER_S: Final = 0.1
+"""Only steps that run longer are announced as started: notices of shorter ones would cost more than the steps."""
+
+UNKNOWN_STEP_DELAY_US: Final = 10 * 1_000_000
+"""A step that this worker does not know may be known to the next one of a rolling deploy."""
+
+RESULT_PAUSE_FIRST_S: Final = 0.1
+RESULT_PAUSE_MAX_S: Final = 5.0
+"""A step's result that could not be stored is published again after 0.1 s, doubling to 5 s, for as long as it takes."""
+
+WORK_SETTLED_MAX: Final = 10_000
+"""Work done and acked that a worker remembers: when the ack got lost, it comes again and is acked on sight."""
+
+RETRY_DELAY_CAP_S: Final = 300.0
+RETRIES_MAX: Final = 1_000_000
+
+# --- placement, delivery ------------------------------------------------------------------------
+PARTITIONS: Final = 16
+MAIL_ACK_WAIT_S: Final = 10.0
+WORK_ACK_WAIT_S: Final = 30.0
+WORK_PROGRESS_S: Final = 8.0
+"""In-progress acks of a running step: three may be lost before the lease ends."""
+
+MAIL_ACK_PENDING_MAX: Final = 5_000
+MAIL_MESSAGES_PER_SUBJECT_MAX: Final = 10_000
+PIN_TIMEOUT_S: Final = 2.0
+BEAT_S: Final = 1.0
+BEATS_MISSED_MAX: Final = 3
+"""A worker silent for three beats has lost its place; with the read that follows a takeover stays below 5 s."""
+
+SUSPECT_DELIVERIES: Final = 3
+"""A message delivered this often is folded alone, under the crash note (R16)."""
+
+ACTORS_CACHED_MAX: Final = 2_000
+LOADS_MAX: Final = 32
+LOAD_BYTES_MAX: Final = 64 * 1024 * 1024
+LOAD_PAGE_BYTES: Final = 4 * 1024 * 1024
+REPLAY_YIELD_S: Final = 0.005
+"""Loading: how many logs at once, how much of them, per page, and how long replay may hold the loop (R11)."""
+
+APPENDS_IN_FLIGHT_MAX: Final = 512
+PUBLISH_TIMEOUT_S: Final = 5.0
+DRAIN_S: Final = 20.0
+
+# --- the embedded server ------------------------------------------------------------------------
+SERVER_PAYLOAD_BYTES_MAX: Final = 1024 * 1024
+"""The server's own default, set because the bounds of records and bodies rely on it."""
+
+SERVER_LOG_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Of one log file; the newest two are kept."""
+
+SERVER_START_S: Final = 300.0
+"""After kill -9 a store with a million messages takes 1.5 s; a large one on a slow disk must still come up."""
+
+SERVER_JOIN_S: Final = 5.0
+"""How long to wait for a store's owner to say where it serves, or to be gone."""
+
+SERVER_STOP_S: Final = 10.0
+"""From SIGTERM to SIGKILL. A stop takes 20 ms; a kill loses nothing that was acknowledged."""
+
+# --- streams -----------------------------------------------------------------------------------
+PARTITIONS_MAX: Final = 256
+"""Two consumers each, and a pull a second while owned: more cost without a gain, runs are spread by hash."""
+
+MAIL_MESSAGE_BYTES_MAX: Final = BODY_BYTES_MAX + 4 * 1024
+"""`max_msg_size` counts headers: a body of the full size still fits with a sender's trace headers."""
+
+MAIL_BYTES_MAX: Final = 1024 * 1024 * 1024
+DEAD_BYTES_MAX: Final = 256 * 1024 * 1024
+STREAM_BYTES_MIN: Final = 16 * 1024 * 1024
+"""Stream sizes; halved down to the least where the account or disk allows less, then an operator's to change."""
+
+DEAD_AGE_S: Final = 30 * 86_400
+DUPLICATE_WINDOW_S: Final = 0.1
+"""The server's minimum: no Msg-Ids of ours, and nobody else's shall swallow a message (R9)."""
+
+PULLS_WAITING_MAX: Final = 4096
+"""Pulls waiting at one consumer, over all workers."""
+
+KEY_BYTES: Final = 32
+
+# --- the wire ----------------------------------------------------------------------------------
+READ_BYTES: Final = 1024 * 1024
+"""Read from the socket at once: a batch of deliveries then costs one pass of the loop."""
+
+WRITE_BYTES: Final = 256 * 1024
+"""Commands gathered beyond this are written at once instead of at the end of the loop's turn."""
+
+UNSENT_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Commands kept while there is no connection; acks and notices beyond are dropped, publishes wait."""
+
+SUBJECT_BYTES_MAX: Final = 1024
+"""A subject. The server closes the connection for good on a line above 4 KB, reply subject and headers included."""
+
+PUBLISHES_PENDING_MAX: Final = 16 * 1024
+PUBLISH_BYTES_PENDING_MAX: Final = 32 * 1024 * 1024
+"""Publishes without an answer, and their bytes; more wait for room."""
+
+SWEEP_S: Final = 0.25
+"""One timer looks for overdue answers and pulls; a time limit may be passed by this much."""
+
+CONNECT_TIMEOUT_S: Final = 2
+DIAL_WAIT_S: Final = {False: 60.0, True: 2.0}
+DIAL_PAUSE_S: Final = 0.25
+"""One dial, patience at the start of a worker (False) and of a one-shot command (True), and the pause in between."""
+
+RECONNECT_PAUSE_S: Final = 0.25
+RECONNECTS_ONE_SHOT_MAX: Final = 12
+"""Workers reconnect for ever; a command gives up after some 3 s."""
+
+PING_INTERVAL_S: Final = 10
+PINGS_OUTSTANDING_MAX: Final = 2
+"""A server that is gone without a word is noticed after 20 to 30 s (nats-py's default: 4 to 6 minutes)."""
+
+FLUSH_TIMEOUT_S: Final = 5
+API_TIMEOUT_S: Final = 5.0
+READ_TIMEOUT_S: Final = 5.0
+READ_TRIES_MAX: Final = 3
+"""An API answer, the next message of a batched read, and how often a page is asked for again."""
+
+READ_BATCH_MAX: Final = 10_000
+"""Messages asked for in one page; its bytes are bounded too."""
+
+PULL_BATCH: Final = 256
+PULL_EXPIRES_S: Final = 10.0
+PULL_GRACE_S: Final = 2.0
+"""A pull's size and life; one that is overdue by the grace was lost on the way and is sent again."""
+
+PULL_RETRY_FIRST_S: Final = 0.25
+PULL_RETRY_MAX_S: Final = 5.0
+"""The pause after a pull that the server refused: doubling."""
+
+PULL_TICK_S: Final = 1.0
+PIN_PULL_EXPIRES_S: Final = 1.5
+"""Under a pin a new pull goes out every tick: the server drops a pin `PIN_TIMEOUT_S` after its last pull, even while
+an older one still waits (seen on 2.15.1). The life overlaps the tick, so that one is always outstanding."""
+
+SCAN_BATCH: Final = 500
+SCAN_EXPIRES_S: Final = 30
+SCAN_IDLE_S: Final = 5.0
+SCAN_KEPT_S: Final = 60
+"""A scan's pull: messages, life, the heartbeat that tells an idle consumer from one that is gone, and how long the
+server keeps the consumer of a reader that is gone."""
+
+OBJECT_CHUNK_BYTES: Final = 128 * 1024
+OBJECT_TIMEOUT_S: Final = 20.0
+"""The object store's usual chunk, far below the server's `max_payload`, and the time for a whole value."""
+
+assert TURN_BYTES_MAX < RECORD_BYTES_MAX
+assert 2 * RECORD_BYTES_MAX <= SERVER_PAYLOAD_BYTES_MAX
+assert VALUE_INLINE_BYTES_MAX < BODY_BYTES_MAX < RECORD_BYTES_MAX
+assert BODY_BYTES_MAX <= TURN_BYTES_MAX
+assert RECORDS_WARN < RECORDS_MAX
+assert PARK_RETRY_FIRST_US <= PARK_RETRY_MAX_US
+assert 3 * WORK_PROGRESS_S < WORK_ACK_WAIT_S
+assert BEAT_S * BEATS_MISSED_MAX < 4
+assert PULL_TICK_S < PIN_PULL_EXPIRES_S < PIN_TIMEOUT_S
+assert OBJECT_CHUNK_BYTES < RECORD_BYTES_MAX < PUBLISH_BYTES_PENDING_MAX <= UNSENT_BYTES_MAX

@@ -1,0 +1,239 @@
+"""Messages: the public JSON bodies of everything that can be addressed to a run, and how they are checked.
+
+One Struct per verb; unknown fields are refused, so that a stray PubAck is never a `cancel` (R10). `start`, `hook`,
+`cancel`, `terminate`, `pause`, `resume` and `update` are public; `step`, `child` and `timer` are the engine's own.
+A body is at most `BODY_BYTES_MAX` long and `BODY_DEPTH_MAX` deep.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias
+
+import msgspec
+
+from .errors import BadMessage, ErrorInfo
+from .limits import BODY_BYTES_MAX, BODY_DEPTH_MAX
+from .names import is_token
+
+if TYPE_CHECKING:
+    OptionalRaw: TypeAlias = msgspec.Raw | None
+else:
+    # msgspec decodes `Raw | None` as null alone. Declared as Raw, an absent value is the default None, any other is Raw.
+    OptionalRaw = msgspec.Raw
+
+NULL: Final = msgspec.Raw(b"null")
+NO_ARGS: Final = msgspec.Raw(b"[]")
+
+DEAD_CODES: Final = {
+    "subject": "the subject names no run of this app",
+    "verb": "the verb is unknown",
+    "json": "the body is not one JSON object in UTF-8",
+    "schema": "the body does not fit the verb's schema",
+    "depth": "the body is nested too deeply",
+    "size": "the body is too large",
+    "exists": "the run id is taken by a start with other arguments",
+    "ended": "the run has ended",
+    "no_run": "no run of that id was started in time",
+    "token": "the step result's token is wrong",
+    "payload": "the hook's payload does not fit the type that the workflow waits for",
+    "workflow": "no workflow of that name is registered",
+    "args": "the arguments do not fit the workflow's parameters",
+    "missing_value": "the object that the body refers to is not in the object store",
+}
+"""Why a message is dead, the whole list; stable, part of the public contract."""
+
+
+class Ref(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Names a value in the app's object store (claim check)."""
+
+    sha256: str
+    size: int
+
+
+class _Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    id: str = ""
+    """The sender's own name for this intent: a second message with the same id is not applied again."""
+
+
+class Parent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The run that waits for a child."""
+
+    workflow: str
+    run: str
+    command: int
+
+
+class Start(_Body, frozen=True, kw_only=True):
+    """Begins a run. `args` and `kwargs` are the workflow's; `ref` stands for an object `{"args": …, "kwargs": …}`."""
+
+    args: msgspec.Raw = NO_ARGS
+    kwargs: OptionalRaw = None
+    ref: Ref | None = None
+    parent: Parent | None = None
+
+
+class Hook(_Body, frozen=True, kw_only=True):
+    """Gives a payload to the hook named by the verb's second token."""
+
+    payload: msgspec.Raw = NULL
+    ref: Ref | None = None
+
+
+class Cancel(_Body, frozen=True, kw_only=True):
+    """Asks the workflow to stop: `CancelledError` at its next await, cleanup runs."""
+
+    reason: str = ""
+
+
+class Terminate(_Body, frozen=True, kw_only=True):
+    """Ends the run now, without cleanup."""
+
+    reason: str = ""
+
+
+class Pause(_Body, frozen=True, kw_only=True):
+    """Stops deciding; messages are kept in order."""
+
+    reason: str = ""
+
+
+class Resume(_Body, frozen=True, kw_only=True):
+    """Goes on deciding: ends a pause, and tries a parked run again."""
+
+
+class Update(_Body, frozen=True, kw_only=True):
+    """Asks the handler named by the verb's second token to validate, apply and answer."""
+
+    args: msgspec.Raw = NO_ARGS
+    kwargs: OptionalRaw = None
+    ref: Ref | None = None
+    reply: str = ""
+
+
+class StepResult(_Body, frozen=True, kw_only=True):
+    """Internal. What one attempt of a step came to: `result`, or `ref` to it, or `error`."""
+
+    command: int
+    attempt: int
+    token: str
+    result: msgspec.Raw = NULL
+    ref: Ref | None = None
+    error: ErrorInfo | None = None
+    is_retryable: bool = True
+    retry_after_us: int | None = None
+    worker: str = ""
+    started_at_us: int = 0
+    ended_at_us: int = 0
+
+
+class ChildResult(_Body, frozen=True, kw_only=True):
+    """Internal. How a child run ended."""
+
+    command: int
+    result: msgspec.Raw = NULL
+    ref: Ref | None = None
+    error: ErrorInfo | None = None
+    status: str = ""
+
+
+class Tick(_Body, frozen=True, kw_only=True):
+    """Internal. Brings time forward; harmless when lost, doubled, stale or forged (R14)."""
+
+    n: int = 0
+    due_at_us: int = 0
+    wake: str = ""
+    """`parked`: try a parked run again, whatever its time (a worker with other code has started)."""
+
+
+Body: TypeAlias = Start | Hook | Cancel | Terminate | Pause | Resume | Update | StepResult | ChildResult | Tick
+
+PLAIN_VERBS: Final[dict[str, type[Body]]] = {
+    "start": Start,
+    "cancel": Cancel,
+    "terminate": Terminate,
+    "pause": Pause,
+    "resume": Resume,
+    "step": StepResult,
+    "child": ChildResult,
+    "timer": Tick,
+}
+NAMED_VERBS: Final[dict[str, type[Body]]] = {"hook": Hook, "update": Update}
+PUBLIC_VERBS: Final = ("start", "hook", "cancel", "terminate", "pause", "resume", "update")
+
+_DECODERS: Final = {cls: msgspec.json.Decoder(cls) for cls in (*PLAIN_VERBS.values(), *NAMED_VERBS.values())}
+_ENCODER: Final = msgspec.json.Encoder()
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivered message whose subject and body are known to be good."""
+
+    MAIL: ClassVar[str] = "m"
+    FIRED: ClassVar[str] = "t"
+
+    source: str
+    """`MAIL` or `FIRED`: the stream that delivered it."""
+    seq: int
+    at_us: int
+    """The server's timestamp. `(source, seq, at_us)` is the delivery's identity (R5)."""
+    verb: str
+    name: str
+    """The hook's or update's name; empty for other verbs."""
+    raw: bytes
+    """The body as it was sent: what the record holds."""
+    body: Body
+
+
+def encode_body(body: Body) -> bytes:
+    """Writes a body as it is published."""
+    return _ENCODER.encode(body)
+
+
+def decode_body(verb: str, name: str, raw: bytes) -> Body:
+    """Reads a body strictly.
+
+    Args:
+        verb: First token of the verb part of the subject.
+        name: Its second token, or empty.
+
+    Raises:
+        BadMessage: With one of `DEAD_CODES`.
+    """
+    cls = NAMED_VERBS.get(verb) if name else PLAIN_VERBS.get(verb)
+    if cls is None or (name and not is_token(name)):
+        raise BadMessage("verb", f"unknown verb {_shown(verb + ('.' + name if name else ''))}; one of {', '.join(PUBLIC_VERBS)}")
+    if len(raw) > BODY_BYTES_MAX:
+        raise BadMessage("size", f"body of {len(raw)} bytes; at most {BODY_BYTES_MAX}, larger values go to the object store")
+    check_depth(raw)
+    try:
+        if not raw.isascii():
+            raw.decode()  # parts that stay raw JSON are not looked into below, and a log must be readable
+        return _DECODERS[cls].decode(raw)
+    except msgspec.ValidationError as error:
+        raise BadMessage("schema", f"{verb}: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        what = "empty body" if not raw else str(error)
+        raise BadMessage("json", f"{verb}: {what}; send one JSON object, for example {{}}") from error
+
+
+_STRUCTURE: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+
+
+def check_depth(raw: bytes) -> None:
+    """Refuses JSON that is nested more than `BODY_DEPTH_MAX` levels; counts brackets first, which settles most."""
+    if raw.count(b"[") + raw.count(b"{") <= BODY_DEPTH_MAX:
+        return
+    depth = 0
+    for match in _STRUCTURE.finditer(raw):
+        first = raw[match.start()]
+        if first in b"[{":
+            depth += 1
+            if depth > BODY_DEPTH_MAX:
+                raise BadMessage("depth", f"nested more than {BODY_DEPTH_MAX} levels")
+        elif first in b"]}":
+            depth -= 1
+
+
+def _shown(text: str) -> str:
+    shown = ascii(text)
+    return shown if len(shown) <= 80 else shown[:77] + "..."

@@ -1,0 +1,63 @@
+"""Names: what may become a subject token, checked before any subject is built from it.
+
+The rule lives here and nowhere else: `[A-Za-z0-9_-]`, at most 128 bytes, first character a letter or digit.
+A leading `_` is the engine's own. Nothing else can be told apart safely on the wire (dots split tokens, the
+server stores literal `*` and `>`, control characters reach terminals).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from .errors import InvalidName
+from .limits import TOKEN_BYTES_MAX
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,%d}" % (TOKEN_BYTES_MAX - 1))
+
+
+class RunKey(NamedTuple):
+    """What names a run within an app."""
+
+    workflow: str
+    run: str
+
+    def __str__(self) -> str:
+        return f"{self.workflow}/{self.run}"
+
+
+def is_token(text: str) -> bool:
+    """Tells whether the text can be a name."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def check_token(kind: str, text: str) -> str:
+    """Returns the text if it can be a name.
+
+    Args:
+        kind: What the name is for, as the error shall call it: "run id", "queue".
+
+    Raises:
+        InvalidName: Says which character or bound is violated.
+    """
+    if isinstance(text, str) and _TOKEN.fullmatch(text) is not None:
+        return text
+    raise InvalidName(f"{kind} {_shown(text)} {_reason(text)}")
+
+
+def _reason(text: object) -> str:
+    if not isinstance(text, str):
+        return f"is a {type(text).__name__}, not a text"
+    if not text:
+        return "is empty; use letters, digits, '_' and '-'"
+    if len(text) > TOKEN_BYTES_MAX:
+        return f"is too long: {len(text)} > {TOKEN_BYTES_MAX} characters"
+    if text[0] in "_-":
+        return f"starts with {text[0]!r}; start with a letter or digit"
+    bad = next(c for c in text if _TOKEN.fullmatch("a" + c) is None)
+    return f"contains {ascii(bad)}; use letters, digits, '_' and '-'"
+
+
+def _shown(text: object) -> str:
+    shown = ascii(text)
+    return shown if len(shown) <= 80 else shown[:77] + "..."

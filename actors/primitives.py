@@ -1,0 +1,145 @@
+"""What workflow code asks the engine for, besides plain asyncio: sleep, hooks, time, chance, who am I."""
+
+from __future__ import annotations
+
+import asyncio
+import random as random_module
+import uuid
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, TypeVar, overload
+
+import msgspec
+
+from .durations import Duration, due_at_us, duration_us
+from .errors import NotInWorkflow
+from .execution import Execution
+from .loop import Loop
+from .names import check_token
+
+T = TypeVar("T")
+
+
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What a workflow may know of its own run."""
+
+    app: str
+    workflow: str
+    run_id: str
+    started_at: datetime
+    code: str
+    """Hash of the workflow's code in this worker."""
+    commands: int
+    """Commands decided so far."""
+
+
+def _execution(what: str) -> Execution:
+    loop = asyncio._get_running_loop()
+    if not isinstance(loop, Loop):
+        raise NotInWorkflow(f"{what} works inside a workflow; elsewhere use the standard library")
+    execution = loop.host
+    assert isinstance(execution, Execution)
+    return execution
+
+
+async def sleep(delay: Duration | datetime) -> None:
+    """Waits durably: no process waits, the run is woken by a delayed message, never early.
+
+    Args:
+        delay: Seconds, a text ("90s", "1h30m"), a timedelta, or the aware datetime to wake at; the past is now.
+
+    Raises:
+        InvalidDuration: The delay is negative, has no unit, or is more than 100 years.
+        NotInWorkflow: No workflow is running.
+    """
+    execution = _execution("sleep()")
+    loop = execution.loop
+    due = due_at_us(delay, now_us=loop.now_us, what="sleep")
+    future = loop.create_future()
+    timer = loop.start_timer(due, _wake, (future,))
+    try:
+        await future
+    finally:
+        timer.cancel()
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+@overload
+async def hook(name: str, /, *, timeout: Duration | None = None) -> Any: ...
+@overload
+async def hook(name: str, type: type[T], /, *, timeout: Duration | None = None) -> T: ...
+async def hook(name: str, type: Any = Any, /, *, timeout: Duration | None = None) -> Any:
+    """Waits for one message of that name and returns its payload.
+
+    Payloads sent before are kept, in order; each is taken once. A payload that does not fit `type` is recorded as
+    refused and the run goes on waiting.
+
+    Args:
+        name: The hook's name, a subject token.
+        type: A msgspec Struct, dataclass, pydantic model or any other type; plain JSON without one.
+        timeout: How long to wait at most.
+
+    Raises:
+        HookExpired: The timeout passed first; a subclass of TimeoutError.
+        InvalidName: The name cannot be a token.
+        NotInWorkflow: No workflow is running.
+    """
+    execution = _execution("hook()")
+    check_token("hook name", name)
+    timeout_us = 0 if timeout is None else max(1, duration_us(timeout, what=f"timeout of hook {name!r}"))
+    type_name = "" if type is Any else getattr(type, "__name__", str(type))
+    return await execution.wait_hook(name, type, type_name, timeout_us)
+
+
+def now() -> datetime:
+    """Tells the run's time, aware, in UTC: the server's time of the newest message, never backwards."""
+    return datetime.fromtimestamp(_execution("now()").loop.now_us / 1e6, UTC)
+
+
+def random() -> random_module.Random:
+    """Returns the run's own generator: the same numbers on every replay."""
+    return _execution("random()").random
+
+
+def uuid4() -> uuid.UUID:
+    """Makes a random UUID, the same on every replay."""
+    return uuid.UUID(int=_execution("uuid4()").uuids.getrandbits(128), version=4)
+
+
+def info() -> RunInfo:
+    """Tells which run this is."""
+    execution = _execution("info()")
+    return RunInfo(
+        app=execution.app,
+        workflow=execution.key.workflow,
+        run_id=execution.key.run,
+        started_at=datetime.fromtimestamp(execution.started_at_us / 1e6, UTC),
+        code=execution.workflow.code_hash,
+        commands=execution.last_command,
+    )
+
+
+def shield() -> AbstractAsyncContextManager[None]:
+    """Holds a cancel of the run back while the block runs; it is delivered at the end of the outermost block.
+
+    Use it for what must not be left half done, and for clean-up: `async with shield(): await refund(...)`.
+    """
+    return _Shield(_execution("shield()"))
+
+
+class _Shield(AbstractAsyncContextManager[None]):
+    def __init__(self, execution: Execution) -> None:
+        self._execution = execution
+
+    async def __aenter__(self) -> None:
+        self._execution.enter_shield()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._execution.leave_shield()

@@ -1,0 +1,183 @@
+"""Records: the entries of a run's log, one JSON message each, and the chain that makes a log checkable.
+
+A decision is one record; one larger than `RECORD_BYTES_MAX` spans consecutive records, all but the last marked
+`more` (R10). `k` counts 1, 2, 3 … within the run and `prev` is the hash of the record before: stream sequences are
+for fencing only (a damaged stream reuses them). Readers must ignore fields that they do not know and refuse a `v`
+above their own.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Final, Literal, TypeAlias
+
+import msgspec
+
+from .commands import Command, Retry
+from .errors import BadLog, ErrorInfo
+from .messages import NULL, Ref
+
+VERSION: Final = 1
+LOOP_VERSION: Final = 1
+"""Of the deterministic loop's scheduling rules: replay under another version compares, and parks where it differs."""
+
+Status: TypeAlias = Literal["running", "paused", "parked", "completed", "failed", "cancelled", "terminated", "continued"]
+ENDED: Final = frozenset({"completed", "failed", "cancelled", "terminated", "continued"})
+
+
+class Folded(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A message as the log keeps it."""
+
+    source: str
+    seq: int
+    at_us: int
+    verb: str
+    name: str = ""
+    body: msgspec.Raw
+
+
+class Refused(msgspec.Struct, frozen=True, kw_only=True):
+    """A message that was looked at and not applied; its delivery is among `messages` or an earlier record's."""
+
+    source: str
+    seq: int
+    code: str
+    reason: str
+
+
+class StartMark(msgspec.Struct, frozen=True, kw_only=True):
+    """Names the start that this run belongs to (R15)."""
+
+    id: str
+    hash: str
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a run ended. `completed` has a result (or `ref`), `failed` an error, the others perhaps a reason."""
+
+    status: Status
+    result: msgspec.Raw = NULL
+    ref: Ref | None = None
+    error: ErrorInfo | None = None
+    reason: str = ""
+
+
+class Parked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why a run cannot decide, and when it is tried again."""
+
+    code: str
+    """`mismatch`, `unknown_workflow`, `newer_record`, `blocked`, `error`, `missing_value`, `invalid_start`."""
+    reason: str
+    tries: int
+    retry_at_us: int
+
+
+class OpenWait(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A hook that the run waits for, as lists show it."""
+
+    n: int
+    name: str
+    type: str = ""
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The run in short: the last record alone answers `status` and `list`."""
+
+    status: Status | Literal["early"]
+    started_at_us: int = 0
+    ended_at_us: int = 0
+    commands: int = 0
+    """Number of the last command."""
+    steps_open: int = 0
+    timers_open: int = 0
+    hooks_open: list[OpenWait] = []
+    failures: int = 0
+    """Failed attempts of steps so far."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One entry of a run's log."""
+
+    v: int
+    k: int
+    prev: str
+    nonce: str
+    by: str
+    """Worker and incarnation that decided."""
+    code: str = ""
+    """Hash of the workflow's definition."""
+    loop: int = LOOP_VERSION
+    python: str = ""
+    at_us: int
+    """The run's time after this record: what `now()` returned last."""
+    start: StartMark | None = None
+    messages: list[Folded] = []
+    """In the order in which they were applied (R12)."""
+    fired: list[int] = []
+    """Timer commands that came due, in order."""
+    commands: list[Command] = []
+    retries: list[Retry] = []
+    refused: list[Refused] = []
+    undecided: bool = False
+    """The messages are kept for later: the run is paused, parked or not yet started."""
+    parked: Parked | None = None
+    outcome: Outcome | None = None
+    more: bool = False
+    summary: Summary
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(Record)
+
+
+def encode_record(record: Record) -> bytes:
+    """Writes a record as it is stored."""
+    return _ENCODER.encode(record)
+
+
+def decode_record(raw: bytes) -> Record:
+    """Reads a record.
+
+    Raises:
+        BadLog: It is no record, or one of a newer version.
+    """
+    try:
+        record = _DECODER.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        version = _version(raw)
+        if version > VERSION:
+            raise BadLog(f"record of version {version}, this worker reads up to {VERSION}; update the worker") from error
+        raise BadLog(f"not a record: {error}") from error
+    if record.v > VERSION:
+        raise BadLog(f"record of version {record.v}, this worker reads up to {VERSION}; update the worker")
+    return record
+
+
+class _Versioned(msgspec.Struct):
+    v: int = 0
+
+
+def _version(raw: bytes) -> int:
+    try:
+        return msgspec.json.decode(raw, type=_Versioned).v
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0
+
+
+def record_hash(raw: bytes) -> str:
+    """Hashes a stored record to the 32 hex digits that its successor names as `prev`."""
+    return blake2b(raw, digest_size=16).hexdigest()
+
+
+class _Arguments(msgspec.Struct, frozen=True, array_like=True):
+    args: object
+    kwargs: object
+    ref: str
+
+
+def start_hash(args: msgspec.Raw | bytes, kwargs: msgspec.Raw | bytes | None, ref: Ref | None = None) -> str:
+    """Hashes a start's arguments, whatever their white space and the order of their keys: equal hash, same start (R15)."""
+    plain = _Arguments(
+        args=msgspec.json.decode(args), kwargs=None if kwargs is None else msgspec.json.decode(kwargs), ref=ref.sha256 if ref else ""
+    )
+    return blake2b(msgspec.json.encode(plain, order="deterministic"), digest_size=8).hexdigest()

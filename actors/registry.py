@@ -1,0 +1,85 @@
+"""The registry: the workflows and steps that a worker knows, collected from modules; never filled by import alone."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from .errors import DefinitionError
+from .step import Step
+from .workflow import Workflow
+
+
+class RegistrationError(DefinitionError):
+    """Modules that cannot be loaded, or that hold two definitions of one name."""
+
+
+class Registry(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker can decide and execute, by name."""
+
+    workflows: dict[str, Workflow[..., Any]] = {}
+    steps: dict[str, Step[..., Any]] = {}
+
+    @classmethod
+    def of(cls, *definitions: Workflow[..., Any] | Step[..., Any]) -> Registry:
+        """Collects the definitions given. Raises RegistrationError when two have one name."""
+        registry = cls(workflows={}, steps={})
+        for definition in definitions:
+            registry.add(definition)
+        return registry
+
+    @classmethod
+    def of_modules(cls, names: Iterable[str]) -> Registry:
+        """Imports the modules and collects what their namespaces hold.
+
+        Raises:
+            RegistrationError: One line: which module, and what is wrong with it.
+        """
+        registry = cls(workflows={}, steps={})
+        for name in names:
+            registry.add_module(_imported(name))
+        if not registry.workflows and not registry.steps:
+            raise RegistrationError(f"no workflow or step in module(s) {', '.join(names) or '(none)'}; decorate with @workflow and @step")
+        return registry
+
+    def add_module(self, module: ModuleType) -> None:
+        """Collects the workflows and steps that a module's namespace holds."""
+        for value in list(vars(module).values()):
+            if isinstance(value, (Workflow, Step)):
+                self.add(value)
+
+    def add(self, definition: Workflow[..., Any] | Step[..., Any]) -> None:
+        """Adds one definition. Raises RegistrationError when its name is taken by another."""
+        kind = "workflow" if isinstance(definition, Workflow) else "step"
+        known: dict[str, Any] = self.workflows if isinstance(definition, Workflow) else self.steps
+        other = known.setdefault(definition.name, definition)
+        if other is not definition:
+            raise RegistrationError(
+                f"{kind} {definition.name!r} is defined twice: in {other.__module__} and {definition.__module__}; "
+                "give one of them another name="
+            )
+
+    @property
+    def queues(self) -> list[str]:
+        """The queues that the steps name, sorted."""
+        return sorted({step.queue for step in self.steps.values()})
+
+
+def _imported(name: str) -> ModuleType:
+    if name in sys.modules:
+        return sys.modules[name]
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
+            raise RegistrationError(f"no module {name!r}; is it installed, or the working directory right?") from error
+        raise RegistrationError(f"module {name!r} cannot be imported: it needs {error.name!r}, which is missing") from error
+    except BaseException as error:  # noqa: BLE001  # user code at import: whatever it raises is one clear line
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise RegistrationError(f"module {name!r} cannot be imported: {type(error).__name__}: {error}") from error

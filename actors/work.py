@@ -1,0 +1,132 @@
+"""Work: the message that asks a step worker for one attempt of a step, and the token that its result must return.
+
+Written by actor workers alone and read strictly. The token binds a result to the attempt it was asked for (R18): a
+step worker that may publish results cannot invent them for steps that it was never given.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final
+
+import msgspec
+
+from .errors import BadMessage
+from .limits import STEP_RECOVERIES_MAX
+from .messages import NO_ARGS, OptionalRaw, Ref
+from .names import RunKey, is_token
+
+VERSION: Final = 1
+"""Of the message; a worker leaves newer ones to newer workers."""
+
+TOKEN_DIGITS: Final = 32
+"""Hex digits of a token: 128 of the 256 bits, beyond any guessing through a public door."""
+
+
+class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One attempt of a step."""
+
+    v: int = VERSION
+    workflow: str
+    run: str
+    command: int
+    """Number of the run's command, the same for all attempts."""
+    attempt: int
+    """From 1."""
+    name: str
+    """The step's name."""
+    args: msgspec.Raw = NO_ARGS
+    """JSON array of the positional arguments, or `[]` where `ref` names `{"args", "kwargs"}` in the object store."""
+    kwargs: OptionalRaw = None
+    ref: Ref | None = None
+    timeout_us: int = 0
+    """Bound of this attempt; 0 for none."""
+    recoveries_max: int = STEP_RECOVERIES_MAX
+    """Deliveries of this attempt that may end without a word before the step counts as deadly."""
+    token: str
+    sent_at_us: int = 0
+
+    @property
+    def key(self) -> RunKey:
+        """The run that waits for the result."""
+        return RunKey(self.workflow, self.run)
+
+
+class PackedArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `Work.ref` names: arguments too large for the message."""
+
+    args: msgspec.Raw = NO_ARGS
+    kwargs: OptionalRaw = None
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(Work)
+_PACKED_DECODER: Final = msgspec.json.Decoder(PackedArguments)
+
+
+def encode_work(work: Work) -> bytes:
+    """Writes a work message as it is published."""
+    return _ENCODER.encode(work)
+
+
+def decode_work(raw: bytes) -> Work:
+    """Reads a work message strictly.
+
+    Raises:
+        BadMessage: It is not JSON, does not fit, names no run, or is of a newer version (see `version_of`).
+    """
+    try:
+        work = _DECODER.decode(raw)
+    except msgspec.ValidationError as error:
+        raise BadMessage("schema", f"work: {error}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadMessage("json", f"work: {error if raw else 'empty body'}") from error
+    if work.v != VERSION:
+        raise BadMessage("schema", f"work of version {work.v}, this worker reads {VERSION}; update the worker")
+    if not is_token(work.workflow) or not is_token(work.run):
+        raise BadMessage("schema", f"work for {ascii(work.workflow)[:80]}/{ascii(work.run)[:80]}, which names no run")
+    return work
+
+
+def decode_packed(raw: bytes) -> PackedArguments:
+    """Reads arguments that were stored apart.
+
+    Raises:
+        BadMessage: The object holds something else.
+    """
+    try:
+        return _PACKED_DECODER.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadMessage("schema", f"stored arguments: {error}") from error
+
+
+class _Versioned(msgspec.Struct):
+    v: int = 0
+
+
+_VERSION_DECODER: Final = msgspec.json.Decoder(_Versioned)
+
+
+def version_of(raw: bytes) -> int:
+    """Reads the version alone, of messages that `decode_work` refused; 0 where there is none."""
+    try:
+        return _VERSION_DECODER.decode(raw).v
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0
+
+
+def token(key: bytes, run: RunKey, command: int, attempt: int) -> str:
+    """Makes the token of one attempt.
+
+    Args:
+        key: The secret of the app's actor workers.
+    """
+    # Names hold no slash, so that different attempts never share a text.
+    text = f"{run.workflow}/{run.run}/{command}/{attempt}"
+    return hmac.digest(key, text.encode(), "sha256").hex()[:TOKEN_DIGITS]
+
+
+def is_token_valid(key: bytes, run: RunKey, command: int, attempt: int, given: str) -> bool:
+    """Tells whether a result's token is that attempt's, in a time that says nothing about where they differ."""
+    expected = token(key, run, command, attempt)
+    return hmac.compare_digest(expected.encode(), given.encode(errors="replace"))

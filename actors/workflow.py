@@ -1,0 +1,163 @@
+"""Workflows: deterministic orchestration code, and the typed calls that start it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine
+from hashlib import blake2b
+from types import CodeType, FunctionType
+from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+
+from .durations import Duration, duration_us
+from .errors import DefinitionError
+from .loop import adopt_globals
+from .names import check_token
+from .step import Step
+from .values import Signature, encode
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Call(Generic[R]):
+    """A workflow's name with its arguments, encoded: what a client starts. `R` is the result's type."""
+
+    __slots__ = ("args", "kwargs", "result_type", "workflow")
+
+    def __init__(self, workflow: str, args: bytes, kwargs: bytes | None, result_type: Any) -> None:
+        self.workflow = workflow
+        self.args = args
+        self.kwargs = kwargs
+        self.result_type: Any = result_type
+
+    def __repr__(self) -> str:
+        return f"<call of workflow {self.workflow!r}>"
+
+
+class Workflow(Generic[P, R]):
+    """A registered workflow. `call(...)` makes what a client starts; calling it runs the plain function (for unit tests)."""
+
+    def __init__(self, function: Callable[P, Coroutine[Any, Any, R]], *, name: str, max_duration_us: int) -> None:
+        self.function = function
+        self.name = name
+        self.max_duration_us = max_duration_us
+        self.signature = Signature.of(function, what=f"workflow {name}")
+        self.code_hash = code_hash(function)
+        self.__doc__ = function.__doc__
+        self.__name__ = getattr(function, "__name__", name)
+        self.__module__ = function.__module__
+        self.__wrapped__ = function
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        return self.function(*args, **kwargs)
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+        """Binds arguments for `Client.start`.
+
+        Raises:
+            InvalidValue: An argument is missing, unexpected, or cannot become JSON; names the parameter.
+        """
+        packed = self.signature.pack(args, kwargs)
+        return Call(self.name, packed.args, packed.kwargs, self.signature.result_type)
+
+    def __repr__(self) -> str:
+        return f"<workflow {self.name!r}>"
+
+
+def call(workflow: str, /, *args: object, **kwargs: object) -> Call[Any]:
+    """Binds arguments for a workflow that is known by name alone; its result is plain JSON.
+
+    Raises:
+        InvalidName: The name cannot be a token.
+        InvalidValue: An argument cannot become JSON.
+    """
+    check_token("workflow name", workflow)
+    named = {key: encode(value, where=f"argument {key!r} of workflow {workflow}") for key, value in kwargs.items()}
+    listed = [encode(value, where=f"argument {index + 1} of workflow {workflow}") for index, value in enumerate(args)]
+    pairs = [encode(key, where="name") + b":" + raw for key, raw in named.items()]
+    return Call(workflow, b"[" + b",".join(listed) + b"]", b"{" + b",".join(pairs) + b"}" if pairs else None, Any)
+
+
+class WorkflowDecorator:
+    """What `@workflow(...)` returns."""
+
+    def __init__(self, build: Callable[[Callable[..., Any]], Workflow[..., Any]]) -> None:
+        self._build = build
+
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]:
+        return cast("Workflow[P, R]", self._build(function))
+
+
+@overload
+def workflow(function: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
+@overload
+def workflow(*, name: str | None = None, max_duration: Duration | None = None) -> WorkflowDecorator: ...
+def workflow(
+    function: Callable[..., Any] | None = None, /, *, name: str | None = None, max_duration: Duration | None = None
+) -> Any:
+    """Makes an `async def` a workflow.
+
+    Its code must decide the same way whenever it is replayed: use `now`, `random`, `uuid4` of this package, do I/O in
+    steps. Plain asyncio works: `gather`, `wait`, `wait_for`, `timeout`, `as_completed`, `TaskGroup`, queues, locks.
+
+    Args:
+        name: Its name in subjects; the function's name by default.
+        max_duration: From start to end; a run that takes longer fails with `max_duration`.
+
+    Raises:
+        DefinitionError: The function is not an `async def`, or an option cannot work.
+    """
+
+    def build(target: Callable[..., Any]) -> Workflow[..., Any]:
+        if not inspect.iscoroutinefunction(target):
+            shown = getattr(target, "__name__", repr(target))
+            raise DefinitionError(f"workflow {shown!r} must be an `async def`; it orchestrates, steps do the work")
+        workflow_name = check_token("workflow name", name if name is not None else target.__name__)
+        limit_us = 0 if max_duration is None else duration_us(max_duration, what=f"max_duration of {workflow_name!r}")
+        adopt_globals(target.__globals__)
+        return Workflow(target, name=workflow_name, max_duration_us=limit_us)
+
+    return WorkflowDecorator(build) if function is None else build(function)
+
+
+def code_hash(function: Callable[..., Any]) -> str:
+    """Hashes a workflow's code with that of the functions of its own module that it can reach; steps are not part of it."""
+    digest = blake2b(digest_size=8)
+    if isinstance(function, FunctionType):
+        _feed_function(digest.update, function, set())
+    return digest.hexdigest()
+
+
+def _feed_function(update: Callable[[bytes], None], function: FunctionType, seen: set[FunctionType]) -> None:
+    if function in seen:
+        return
+    seen.add(function)
+    names: set[str] = set()
+    _feed_code(update, function.__code__, names)
+    update(repr((function.__defaults__, function.__kwdefaults__)).encode(errors="replace") if _has_plain_defaults(function) else b"")
+    for name in sorted(names):
+        value = function.__globals__.get(name)
+        if isinstance(value, (Step, Workflow)):
+            continue
+        if isinstance(value, FunctionType) and value.__module__ == function.__module__:
+            _feed_function(update, value, seen)
+        elif isinstance(value, (int, float, str, bytes, bool)):
+            update(f"{name}={value!r}".encode(errors="replace"))
+
+
+def _has_plain_defaults(function: FunctionType) -> bool:
+    values = (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values())
+    return all(value is None or isinstance(value, (int, float, str, bytes, bool)) for value in values)
+
+
+def _feed_code(update: Callable[[bytes], None], code: CodeType, names: set[str]) -> None:
+    update(code.co_code)
+    names.update(code.co_names)
+    update(" ".join(code.co_names).encode())
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _feed_code(update, constant, names)
+        elif isinstance(constant, frozenset):
+            update(repr(sorted(map(repr, constant))).encode(errors="replace"))  # a frozenset's own order is random
+        else:
+            update(repr(constant).encode(errors="replace"))

@@ -1,0 +1,86 @@
+"""Logs of workers and servers on standard error: one event per line, as text or as JSON.
+
+An event is a name and fields (`extra=`); ids always, payloads never. Whatever a step prints into a field is escaped.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Final, Literal, TypeAlias, override
+
+from . import render
+
+Format: TypeAlias = Literal["text", "json"]
+
+_PLAIN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_COLOURS: Final[dict[int, render.Colour]] = {
+    logging.DEBUG: "dim",
+    logging.WARNING: "yellow",
+    logging.ERROR: "red",
+    logging.CRITICAL: "red",
+}
+
+
+def set_up(form: Format | None, *, level: str, colours: bool) -> None:
+    """Sends this process's logs to standard error.
+
+    Args:
+        form: Text on a terminal and JSON elsewhere if None.
+        level: Lowest level shown: `debug`, `info`, `warning` or `error`.
+        colours: Whether colours are wanted where standard error is a terminal.
+    """
+    is_terminal = sys.stderr.isatty()
+    chosen = form or ("text" if is_terminal else "json")
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if chosen == "json" else TextLines(colours=colours and is_terminal))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("jetrun").setLevel(level.upper())
+
+
+class JsonLines(logging.Formatter):
+    """Writes an event as one line of JSON."""
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "at": render.instant(int(record.created * 1_000_000)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        try:
+            return render.to_json(line)
+        except (TypeError, ValueError):  # a field that is no JSON: shown as Python shows it
+            return render.to_json({key: value if isinstance(value, (str, int)) else repr(value) for key, value in line.items()})
+
+
+class TextLines(logging.Formatter):
+    """Writes an event as `time level event field=value …`; an exception follows on lines of its own, indented."""
+
+    def __init__(self, *, colours: bool) -> None:
+        super().__init__()
+        self._colours = colours
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        level = render.paint(f"{record.levelname.lower():<7}", _COLOURS.get(record.levelno, "plain"), on=self._colours)
+        fields = "".join(f" {key}={_shown(value)}" for key, value in _fields(record).items())
+        text = f"{render.clock(int(record.created * 1_000_000))} {level} {render.safe(record.getMessage() + fields)}"
+        if record.exc_info:
+            text += "".join(f"\n    {render.safe(line)}" for line in self.formatException(record.exc_info).splitlines())
+        return text
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    return {key: value for key, value in vars(record).items() if key not in _PLAIN}
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if text and " " not in text and '"' not in text else render.to_json(text)

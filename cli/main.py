@@ -1,0 +1,132 @@
+"""The command `wfctl`: its commands, its global options, and how it ends.
+
+Commands live in one file per noun and import what they need when they run: `wfctl --help` must not wait for a broker
+client to load.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from . import dead, demo, dev, doctor, exits, hooks, output, provision, queues, reindex, runs, server, start, tail, worker, workers
+from .options import Globals
+
+if TYPE_CHECKING:
+    from ..streams.lifeline import Lifeline
+
+_GLOBAL_OPTIONS: Final = ("--url", "--app")
+
+app = typer.Typer(
+    name="wfctl",
+    help="Durable workflows on NATS JetStream: run them, start them, watch them.",
+    epilog="--url and --app are accepted anywhere on the line. Exit codes: 0 done, 1 failure, 2 usage, 70 server lost, "
+    "130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+
+for command in (dev.dev, demo.demo, server.server, provision.provision, start.start, tail.tail):
+    app.command()(command)
+app.add_typer(worker.app, name="worker")
+app.add_typer(runs.app, name="runs")
+app.add_typer(hooks.app, name="hooks")
+for command in (queues.queues, workers.workers):
+    app.command()(command)
+app.add_typer(dead.app, name="dead")
+for command in (doctor.doctor, reindex.reindex):
+    app.command()(command)
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from importlib.metadata import version
+
+        print(f"wfctl {version('jetrun')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _read_globals(
+    context: typer.Context,
+    url: Annotated[str | None, typer.Option(help="Server's address; else JETRUN_URL, else nats://127.0.0.1:4222.")] = None,
+    app_name: Annotated[str | None, typer.Option("--app", help="The app; else JETRUN_APP, else `default`.")] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    context.obj = Globals(url=url, app=app_name, lifeline=context.obj)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line and returns its exit code. What was foreseen is one line; what was not is raised."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # whatever the terminal cannot show is escaped, never an error
+    try:
+        app(hoist_globals(sys.argv[1:] if argv is None else argv), prog_name="wfctl", obj=_adopt_lifeline())
+    except SystemExit as end:
+        return _exit_code(end)
+    except BaseException as error:
+        return _end_with(exits.unwrap(error))
+    return exits.DONE
+
+
+def hoist_globals(argv: Sequence[str]) -> list[str]:
+    """Moves the global options to the front, where the parser wants them; what follows `--` stays as it is."""
+    front: list[str] = []
+    rest: list[str] = []
+    index = 0
+    while index < len(argv):
+        token = argv[index]
+        if token == "--":
+            rest.extend(argv[index:])
+            break
+        if token in _GLOBAL_OPTIONS:
+            front.extend(argv[index : index + 2])
+            index += 2
+            continue
+        (front if token.startswith(tuple(f"{option}=" for option in _GLOBAL_OPTIONS)) else rest).append(token)
+        index += 1
+    return front + rest
+
+
+def _adopt_lifeline() -> Lifeline | None:
+    """Ties this process to the wfctl that started it, where one did; every command is tied, whatever it does."""
+    if "JETRUN_LIFELINE" not in os.environ:
+        return None
+    from ..streams.lifeline import Lifeline
+
+    return Lifeline.adopt()
+
+
+def _exit_code(end: SystemExit) -> int:
+    if end.code is None or isinstance(end.code, int):
+        return end.code or exits.DONE
+    output.complain(str(end.code))
+    return exits.FAILURE
+
+
+def _end_with(error: BaseException) -> int:
+    match error:
+        case exits.Stopped():
+            return error.code
+        case exits.JetrunError():
+            output.complain(f"error: {exits.first_line(error)}")
+            return exits.code_of(error)
+        case KeyboardInterrupt():
+            return exits.INTERRUPTED
+        case BrokenPipeError():
+            exits.silence_stdout()
+            return exits.FAILURE
+        case SystemExit():
+            return _exit_code(error)
+        case _:
+            raise error

@@ -1,0 +1,177 @@
+"""`wfctl runs`: list, look into and steer runs."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+
+import typer
+
+from . import render
+from .closing import closing
+from .exits import UsageProblem
+from .options import Json, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Any
+
+    from ..client.handle import RunHandle
+    from ..client.status import RunSummary
+    from .connection import Connection
+
+app = typer.Typer(no_args_is_help=True, help="List, look into and steer runs.")
+
+STATUSES: Final = ("running", "paused", "parked", "completed", "failed", "cancelled", "terminated", "continued")
+
+Reason: TypeAlias = Annotated[str, typer.Option(help="Kept in the run's log.")]
+Wait: TypeAlias = Annotated[bool, typer.Option("--wait", help="Until the run has ended, whichever way.")]
+
+
+@app.command("list")
+def list_(
+    context: typer.Context,
+    workflow: Annotated[str | None, typer.Option("--workflow", "-w", help="Runs of that workflow alone.")] = None,
+    status: Annotated[str | None, typer.Option("--status", "-s", help=f"One of {', '.join(STATUSES)}.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="At most so many, the newest changes; 0 for all.")] = 100,
+    json: Json = False,
+) -> None:
+    """List runs from the index, the one that changed last at the end.
+
+    The index is a cache: a run younger than a second may be missing.
+    """
+    from . import connection
+
+    if status is not None and status not in STATUSES:
+        raise UsageProblem(f"--status {status!r} is none of {', '.join(STATUSES)}")
+    connection.run(context, lambda connected: list_runs(connected, workflow, status, limit), is_json=json)
+
+
+@app.command()
+def show(context: typer.Context, run: Run, json: Json = False) -> None:
+    """Show where a run stands: status, what it waits for, result or error with the remote traceback."""
+    from . import connection
+    from .run_view import show_run
+
+    connection.run(context, lambda connected: show_run(connected, run), is_json=json)
+
+
+@app.command()
+def log(context: typer.Context, run: Run, json: Json = False) -> None:
+    """Print a run's events so far."""
+    from . import connection
+
+    connection.run(context, lambda connected: print_log(connected, run), is_json=json)
+
+
+@app.command()
+def cancel(context: typer.Context, run: Run, reason: Reason = "", wait: Wait = False) -> None:
+    """Ask a run to stop: CancelledError at its next await, its clean-up runs."""
+    _steer(context, run, "cancel", lambda handle: handle.cancel(reason=reason, wait=wait))
+
+
+@app.command()
+def terminate(context: typer.Context, run: Run, reason: Reason = "", wait: Wait = False) -> None:
+    """End a run now, without clean-up."""
+    _steer(context, run, "terminate", lambda handle: handle.terminate(reason=reason, wait=wait))
+
+
+@app.command()
+def pause(context: typer.Context, run: Run, reason: Reason = "") -> None:
+    """Stop a run from deciding; its messages are kept in order, steps that are out may end."""
+    _steer(context, run, "pause", lambda handle: handle.pause(reason=reason))
+
+
+@app.command()
+def resume(context: typer.Context, run: Run) -> None:
+    """Let a paused run go on, and try a parked one again."""
+    _steer(context, run, "resume", lambda handle: handle.resume())
+
+
+@app.command()
+def unpark(context: typer.Context, run: Run) -> None:
+    """Try a parked run again now, as after a fix of its code."""
+
+    async def send(handle: RunHandle[Any]) -> None:
+        status = await handle.status()
+        if status.status != "parked":
+            raise UsageProblem(f"run {handle.workflow}/{handle.run_id} is {status.status}, not parked")
+        await handle.resume()
+
+    _steer(context, run, "unpark", send)
+
+
+@app.command()
+def export(context: typer.Context, run: Run) -> None:
+    """Print all records of a run, and the large values they refer to, as JSON lines."""
+    from . import connection
+    from .run_view import export_run
+
+    connection.run(context, lambda connected: export_run(connected, run), is_json=True)
+
+
+async def list_runs(connection: Connection, workflow: str | None, status: str | None, limit: int) -> None:
+    """Prints runs; as JSON one after the other as they come, as a table the last `limit`."""
+    from ..actors.records import Status
+    from ..client.status import RunSummary
+
+    out = connection.out
+    wanted: Status | None = next((known for known in STATUSES if known == status), None)  # type: ignore[assignment]  # checked
+    kept: deque[RunSummary] = deque(maxlen=limit or None)
+    count = 0
+    async with closing(connection.client.list(status=wanted, workflow=workflow)) as found:
+        async for summary in found:
+            count += 1
+            if out.is_json and not limit:
+                out.json(summary)
+            else:
+                kept.append(summary)
+    if out.is_json:
+        for summary in kept:
+            out.json(summary)
+        return
+    out.table(["RUN", "STATUS", "STARTED", "TOOK", "WAITS FOR"], [_row(summary) for summary in kept], empty="no runs")
+    if count > len(kept):
+        out.line(f"{count - len(kept)} more: --limit 0 shows all", "dim")
+
+
+async def print_log(connection: Connection, run: str) -> None:
+    """Prints the events that a run's log holds."""
+    from . import events
+    from .lookup import find_run
+
+    key = await find_run(connection, run)
+    for event in await connection.client.get(key.workflow, key.run).events():
+        events.show(connection.out, event, workflow=key.workflow, run=key.run, with_run=False)
+
+
+def _steer(context: typer.Context, run: str, verb: str, send: Callable[[RunHandle[Any]], Awaitable[object]]) -> None:
+    from . import connection
+
+    connection.run(context, lambda connected: steer(connected, run, verb, send))
+
+
+async def steer(connection: Connection, run: str, verb: str, send: Callable[[RunHandle[Any]], Awaitable[object]]) -> None:
+    """Sends a run one message and says what came of it."""
+    from .lookup import find_run
+
+    key = await find_run(connection, run)
+    status = await send(connection.client.get(key.workflow, key.run))
+    told = f"{verb}: sent to {key}"
+    if isinstance(status, str) and status != "running":
+        told = f"{verb}: {key} is {status}"
+    connection.out.line(told)
+
+
+def _row(summary: RunSummary) -> list[str]:
+    took = render.span(summary.ended_at_us - summary.started_at_us) if summary.ended_at_us else ""
+    waits = [f"{summary.steps_open} steps" if summary.steps_open else ""]
+    waits += [f"{summary.timers_open} timers" if summary.timers_open else ""]
+    waits += [f"hook {wait.name}" for wait in summary.hooks_open[:3]]
+    return [
+        f"{summary.workflow}/{summary.run_id}",
+        summary.status,
+        render.instant(summary.started_at_us),
+        took,
+        ", ".join(filter(None, waits)) if not summary.ended_at_us else "",
+    ]

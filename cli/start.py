@@ -1,0 +1,88 @@
+"""`wfctl start`: begins a run from arguments typed as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+import typer
+
+from . import arguments
+from .exits import FAILURE, Stopped, UsageProblem
+from .options import Json
+from .output import complain
+
+if TYPE_CHECKING:
+    from ..actors.workflow import Call
+    from .connection import Connection
+
+
+def start(
+    context: typer.Context,
+    workflow: Annotated[str, typer.Argument(help="The workflow's name.")],
+    args: Annotated[
+        list[str] | None, typer.Argument(metavar="[ARG]...", help="""Arguments, each as JSON: '"o-1"' 4200.""")
+    ] = None,
+    run_id: Annotated[str | None, typer.Option("--run-id", help="The run's id; one is made up if left out.")] = None,
+    all_args: Annotated[str | None, typer.Option("--args", help="All positional arguments as a JSON array.")] = None,
+    kwargs: Annotated[str | None, typer.Option(help="Named arguments as a JSON object.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--input", metavar="@FILE|-", help="""A JSON array, or {"args": [...], "kwargs": {...}}."""),
+    ] = None,
+    conflict: Annotated[
+        str, typer.Option(help="`existing` takes a run of that id and arguments for this one, `fail` demands a new run.")
+    ] = "existing",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and print the result as JSON.")] = False,
+    json: Json = False,
+) -> None:
+    """Start a run and print its name; the message is durable then, whether or not a worker runs."""
+    from ..actors.workflow import Call
+    from . import connection
+
+    if conflict not in ("existing", "fail"):
+        raise UsageProblem(f"--conflict {conflict!r} is neither `existing` nor `fail`")
+    positional, named = arguments.parse_args(args or [], all_args, kwargs, source)
+    call: Call[Any] = Call(workflow, positional, named, msgspec.Raw)
+    chosen: Literal["existing", "fail"] = "fail" if conflict == "fail" else "existing"
+    connection.run(
+        context, lambda connected: start_run(connected, call, run_id or new_run_id(), chosen, wait=wait), is_json=json
+    )
+
+
+async def start_run(
+    connection: Connection, call: Call[Any], run_id: str, conflict: Literal["existing", "fail"], *, wait: bool
+) -> None:
+    """Starts a run, and waits for its result if that is wanted.
+
+    With `wait` the result alone goes to standard output, so that it can be piped; the run's name goes to standard error.
+
+    Raises:
+        Stopped: The run failed; everything is said.
+    """
+    from ..actors.errors import RunFailed
+    from . import render
+
+    handle = await connection.client.start(call, run_id=run_id, conflict=conflict)
+    name = f"{handle.workflow}/{handle.run_id}"
+    if not wait:
+        if connection.out.is_json:
+            connection.out.json({"workflow": handle.workflow, "run": handle.run_id})
+        else:
+            connection.out.line(name)
+        return
+    complain(name)
+    try:
+        result = await handle.result()
+    except RunFailed as failed:
+        complain(f"error: run {name} failed: {failed.error.type}: {failed.error.message}")
+        complain(f"see: wfctl runs show {name}")
+        raise Stopped(FAILURE) from failed
+    connection.out.line(render.safe_json(bytes(result)))
+
+
+def new_run_id() -> str:
+    """Makes an id that no other run has."""
+    import secrets
+
+    return f"r-{secrets.token_hex(8)}"

@@ -1,0 +1,71 @@
+"""`wfctl tail`: events from the beginning, without gap into live."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import events, output
+from .closing import closing
+from .options import Json
+
+if TYPE_CHECKING:
+    from ..actors.names import RunKey
+    from .connection import Connection
+
+
+def tail(
+    context: typer.Context,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="[WHAT]",
+            show_default=False,
+            help="A run (`order/o-1`, or `o-1` where unambiguous), a workflow (`order`, or `order/`); everything if left out.",
+        ),
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Show what happens, from the first event on; ends when a single run ends, else on Ctrl-C."""
+    from . import connection
+
+    connection.run(context, lambda connected: follow(connected, what), is_json=json)
+
+
+async def follow(connection: Connection, what: str) -> None:
+    """Prints the events of what was named.
+
+    Raises:
+        InvalidName, UsageProblem: It names nothing that can be, or two things.
+        RunNotFound: A bare name that nothing has yet.
+    """
+    from ..actors.names import check_token
+    from .lookup import find_run_or_workflow
+
+    name, slash, rest = what.partition("/")
+    if not what:
+        await _follow_many(connection, None)
+    elif slash and rest in ("", "*"):
+        await _follow_many(connection, check_token("workflow", name))
+    else:
+        found = await find_run_or_workflow(connection, what)
+        await (_follow_many(connection, found) if isinstance(found, str) else follow_run(connection, found))
+
+
+async def follow_run(connection: Connection, key: RunKey) -> None:
+    """Prints one run's events until its end; waits for the first one where nobody has started it."""
+    from ..client.reader import Reader
+
+    reader = Reader(connection.broker, connection.app)
+    if await reader.last(key) is None:
+        output.complain(f"{key} has no record yet: waiting for it to begin")
+    async with closing(reader.tail(key)) as tailed:
+        async for event in tailed:
+            events.show(connection.out, event, workflow=key.workflow, run=key.run, with_run=False)
+
+
+async def _follow_many(connection: Connection, workflow: str | None) -> None:
+    async with closing(connection.client.tail(workflow=workflow)) as tailed:
+        async for found in tailed:
+            events.show(connection.out, found.event, workflow=found.workflow, run=found.run_id, with_run=True)

@@ -1,0 +1,61 @@
+"""What services import to start, watch and steer runs."""
+
+from __future__ import annotations
+
+from ..actors.errors import (
+    BrokerError,
+    InvalidName,
+    InvalidValue,
+    JetrunError,
+    MessageRefused,
+    NotProvisioned,
+    OutcomeUnknown,
+    RunCancelled,
+    RunConflict,
+    RunEnded,
+    RunError,
+    RunFailed,
+    RunNotFound,
+    RunTerminated,
+    ServerLost,
+)
+from ..actors.events import Event
+from ..actors.workflow import Call, call
+from ..streams.dead_letter import DeadLetter
+from .client import Client
+from .fleet import QueueLoad, QueueState, Worker
+from .handle import RunHandle
+from .reader import RunEvent
+from .settings import Settings
+from .status import RunStatus, RunSummary
+
+__all__ = [
+    "BrokerError",
+    "Call",
+    "Client",
+    "DeadLetter",
+    "Event",
+    "InvalidName",
+    "InvalidValue",
+    "JetrunError",
+    "MessageRefused",
+    "NotProvisioned",
+    "OutcomeUnknown",
+    "QueueLoad",
+    "QueueState",
+    "RunCancelled",
+    "RunConflict",
+    "RunEnded",
+    "RunError",
+    "RunEvent",
+    "RunFailed",
+    "RunHandle",
+    "RunNotFound",
+    "RunStatus",
+    "RunSummary",
+    "RunTerminated",
+    "ServerLost",
+    "Settings",
+    "Worker",
+    "call",
+]

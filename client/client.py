@@ -1,0 +1,208 @@
+"""Client: what other programs use to start runs, to reach them, and to see how they and the fleet do."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
+
+from ..actors.errors import InvalidName
+from ..actors.names import RunKey, check_token
+from ..actors.records import Status
+from ..actors.workflow import Call, Workflow
+from ..streams.connection import Login
+from ..streams.dead_letter import DeadLetter
+from ..streams.jetstream import JetStream
+from ..streams.ports import Broker
+from ..streams.subjects import App
+from .catalog import Catalog
+from .fleet import Fleet, QueueState, Worker
+from .handle import RunHandle
+from .reader import RunEvent
+from .session import Session
+from .settings import Settings
+from .starting import Starting
+from .status import RunSummary, StatusWord
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Client:
+    """A connection to one app, for any number of runs at once; a process needs one.
+
+    Made by `Client.connect`; `async with` closes it at the end.
+
+    Args:
+        broker: The connection; closed with the client.
+        app: The app's name.
+    """
+
+    def __init__(self, broker: Broker, app: str = "default") -> None:
+        self._session = Session(broker, App(app))
+        self._catalog = Catalog(broker, self._session.app)
+        self._fleet = Fleet(broker, self._session.app)
+
+    @classmethod
+    async def connect(  # noqa: PLR0913 - the options of a connection are what they are
+        cls,
+        url: str | None = None,
+        *,
+        app: str | None = None,
+        name: str = "jetrun client",
+        user: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        creds: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        is_one_shot: bool = False,
+    ) -> Client:
+        """Connects: `async with await Client.connect() as client: ...`. What is not given comes from the environment.
+
+        Args:
+            url: `nats://host:port`, several separated by commas; else `JETRUN_URL`, else the local server.
+            app: Else `JETRUN_APP`, else `default`.
+            name: How the server shows this connection.
+            creds: Path of a `.creds` file.
+            is_one_shot: For commands: gives up within seconds where a service waits for the server to come back.
+
+        Raises:
+            ServerLost, WrongCredentials, JetStreamOff, ServerTooOld: No use of that server is possible.
+        """
+        settings = Settings.read()
+        login = Login(
+            user=user or settings.user or None,
+            password=password or settings.password or None,
+            token=token or settings.token or None,
+            creds_file=creds or settings.creds or None,
+        )
+        broker = await JetStream.connect(url or settings.url, name=name, is_one_shot=is_one_shot, login=login, tls=tls)
+        return cls(broker, settings.app if app is None else app)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Closes the connection; who still waits for a result gets `ServerLost`. Idempotent."""
+        await self._session.close()
+
+    @property
+    def app(self) -> str:
+        """The app's name."""
+        return self._session.app.name
+
+    # --- runs -------------------------------------------------------------------------------------
+    async def start(
+        self,
+        call: Call[R],
+        *,
+        run_id: str,
+        conflict: Literal["existing", "fail"] = "existing",
+        hooks: Sequence[tuple[str, object]] = (),
+    ) -> RunHandle[R]:
+        """Starts a run; durable on return. Idempotent by run id: the same call again gives the same run, ended or not.
+
+        An id names one run until it is forgotten, 30 days after its end.
+
+        Args:
+            call: `order.call("o-1")`, or by name `call("order", "o-1")`.
+            run_id: Letters, digits, `_` and `-`; names the run among those of the workflow.
+            conflict: `existing` takes a run of that id and these arguments for this one, and returns once the message
+                is stored. `fail` demands a new run, and waits until a worker has recorded it as begun by this call.
+            hooks: Names and payloads of hooks that follow the start in the same breath, in this order. They are sent
+                to a run that exists, too; one that has ended refuses them (dead letter `ended`).
+
+        Raises:
+            RunConflict: The id is taken: by a start with other arguments, or with `fail` by any other. Where both
+                come at the same moment, `RunHandle.result` of the later one raises it.
+            MessageRefused: With `fail`: the start is among the dead letters. Else `RunHandle.result` raises it.
+            InvalidName, InvalidValue: Names or values cannot be sent; nothing was.
+            StreamFull, NotProvisioned, OutcomeUnknown: As the broker says; the same call again is safe.
+        """
+        starting = Starting(self._session, call.workflow, run_id, call.args, call.kwargs)
+        waits = self._session.waits
+        await waits.close_idle()
+        watch = waits.watch_nowait(starting.key)
+        if conflict == "fail":
+            await starting.send_new(hooks)
+        else:
+            record = await starting.send(hooks)
+            if watch is not None and (record is None or record.outcome is None):
+                watch.is_covered = True
+        return RunHandle(self._session, starting.key, call.result_type, mark=starting.mark, watch=watch)
+
+    @overload
+    def get(self, run: Workflow[P, R], run_id: str) -> RunHandle[R]: ...
+    @overload
+    def get(self, run: str, run_id: str | None = None) -> RunHandle[Any]: ...
+    def get(self, run: Workflow[P, R] | str, run_id: str | None = None) -> RunHandle[Any]:
+        """Returns a handle on a run, without asking whether it exists.
+
+        Args:
+            run: A workflow, its name, or both names in one: `order/o-1`.
+
+        Raises:
+            InvalidName: A name cannot be a token.
+        """
+        if isinstance(run, Workflow):
+            workflow, result_type = run.name, run.signature.result_type
+        else:
+            workflow, result_type = run, Any
+            if run_id is None:
+                workflow, slash, run_id = run.partition("/")
+                if not slash:
+                    raise InvalidName(
+                        f"run {run!r} lacks its workflow; write it as workflow/run, for example order/{run}"
+                    )
+        key = RunKey(check_token("workflow name", workflow), check_token("run id", run_id or ""))
+        return RunHandle(self._session, key, result_type)
+
+    async def cancel(self, run: str, *, reason: str = "", wait: bool = False) -> StatusWord:
+        """Asks a run, given as `workflow/run`, to stop; as `RunHandle.cancel`."""
+        return await self.get(run).cancel(reason=reason, wait=wait)
+
+    # --- lists ------------------------------------------------------------------------------------
+    async def list(
+        self, *, status: Status | None = None, workflow: str | None = None, limit: int | None = None
+    ) -> AsyncIterator[RunSummary]:
+        """Yields runs from the index, those that changed longest ago first.
+
+        The index is a cache: runs younger than a second may be missing, one that ends meanwhile may come twice.
+        """
+        left = -1 if limit is None else limit
+        async for summary in self._catalog.runs(status=status, workflow=workflow):
+            if not left:
+                return
+            yield summary
+            left -= 1
+
+    async def find(self, run_id: str) -> Sequence[RunSummary]:
+        """Finds the runs of that id, of whatever workflow, in the index; see `list`."""
+        return await self._catalog.named(run_id)
+
+    async def dead(self, *, workflow: str | None = None, run_id: str | None = None) -> AsyncIterator[DeadLetter]:
+        """Yields dead letters, oldest first. Those whose subject names no run come only where no workflow is asked for."""
+        async for letter in self._catalog.dead(workflow=workflow, run_id=run_id):
+            yield letter
+
+    async def tail(self, *, workflow: str | None = None) -> AsyncIterator[RunEvent]:
+        """Yields the events of all runs, of one workflow or any, from the first that is kept on into live; never ends."""
+        pattern = "*" if workflow is None else check_token("workflow name", workflow)
+        async for event in self._session.reader.tail_all(pattern):
+            yield event
+
+    # --- the fleet ----------------------------------------------------------------------------------
+    async def workers(self) -> Sequence[Worker]:
+        """Listens for little more than a second and returns the workers that are there."""
+        return await self._fleet.workers()
+
+    async def queues(self, names: Iterable[str] = ()) -> Sequence[QueueState]:
+        """Tells what waits in each queue; takes as long as `workers`.
+
+        Args:
+            names: Queues that may have no live worker; those that have one, and `default`, are found without.
+        """
+        return await self._fleet.queues(names)

@@ -1,0 +1,227 @@
+"""Run handles: one run, seen and steered from outside. A handle costs the server nothing and can be dropped at any time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final, Generic, TypeVar, cast
+
+from ..actors.errors import RunNotFound
+from ..actors.events import Event, events_of
+from ..actors.messages import Body, Cancel, Pause, Resume, Terminate
+from ..actors.names import RunKey
+from ..actors.records import Record, StartMark
+from ..actors.values import decode
+from .faults import ended, failure, not_found, refused, taken
+from .sender import RunMessage, message_id
+from .session import Session
+from .status import RunStatus, StatusWord
+from .waits import Watch
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class RunHandle(Generic[R_co]):
+    """A run whose workflow returns an `R_co`; made by `Client.start` and `Client.get`.
+
+    Args:
+        mark: Of the start that this handle stands for; None for a handle on whatever run has the id.
+        watch: Taken before that start was sent.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        key: RunKey,
+        result_type: Any,
+        *,
+        mark: StartMark | None = None,
+        watch: Watch | None = None,
+    ) -> None:
+        self._session = session
+        self._key: Final = key
+        self._result_type = result_type
+        self._mark = mark
+        self._watch = watch
+        self._is_recorded = False
+
+    @property
+    def workflow(self) -> str:
+        """The workflow's name."""
+        return self._key.workflow
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+        return self._key.run
+
+    def __repr__(self) -> str:
+        return f"<run {self._key}>"
+
+    # --- how it does -----------------------------------------------------------------------------
+    async def result(self, timeout: float | None = None) -> R_co:
+        """Waits for the end and returns what the workflow returned, decoded as its result type.
+
+        Woken by a notice, read from the log; thousands of runs can be waited for at once. Cancelling leaves the run alone.
+
+        Args:
+            timeout: Seconds to wait.
+
+        Raises:
+            RunFailed: It failed; also an instance of the class that the workflow raised, where that class is loaded here.
+            RunCancelled, RunTerminated: It ended so.
+            RunNotFound: There is no such run.
+            RunConflict: The id belongs to a start with other arguments, which came first.
+            MessageRefused: The start is among the dead letters.
+            TimeoutError: It has not ended in time.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                record = await self._wait_ended()
+        except TimeoutError as error:
+            raise TimeoutError(f"run {self._key} has not ended within {timeout} s") from error
+        outcome = record.outcome
+        assert outcome is not None
+        if outcome.status != "completed":
+            raise failure(self._key, outcome)
+        raw = bytes(outcome.result) if outcome.ref is None else await self._session.claims.get(self._key, outcome.ref)
+        return cast("R_co", decode(raw, self._result_type, where=f"result of run {self._key}"))
+
+    async def status(self) -> RunStatus:
+        """Reads where the run stands. A start that no worker has looked at yet is `running` with no records.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        record = await self._find()
+        if record is None:
+            return RunStatus(workflow=self.workflow, run_id=self.run_id, status="running", at_us=0, records=0)
+        return RunStatus.of(self._key, record)
+
+    # --- messages to it ---------------------------------------------------------------------------
+    async def hook(
+        self,
+        name: str,
+        payload: object = None,
+        *,
+        id: str | None = None,  # noqa: A002 - the word on the wire
+        before_start: bool = False,
+    ) -> str:
+        """Gives a payload to the hook of that name; durable on return, and kept until the workflow waits for it.
+
+        A run that ends before it has taken the payload refuses it: a dead letter, under the id that this returns.
+
+        Args:
+            id: Names this intent: a second hook with the same id is not applied again. Unique by default.
+            before_start: The run may not have been started yet; the payload is kept for a day.
+
+        Raises:
+            RunNotFound: There is no such run, this handle has not started it, and `before_start` was not given.
+            RunEnded: It has ended.
+            InvalidName, InvalidValue: Name or payload cannot be sent.
+        """
+        try:
+            self._refuse_ended(await self._find())
+        except RunNotFound:
+            if not before_start:
+                raise
+        message = await self._session.hook(self._key, name, payload, id=id or message_id())
+        await self._session.sender.send(message)
+        return message.body.id
+
+    async def cancel(self, *, reason: str = "", wait: bool = False) -> StatusWord:
+        """Asks the workflow to stop: `CancelledError` at its next await, cleanup runs. Idempotent.
+
+        Args:
+            wait: Until it has ended, whichever way.
+
+        Returns:
+            The status last seen. An ended one says how the run had ended before, or with `wait` ended now.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        return await self._stop("cancel", Cancel(id=message_id(), reason=reason), wait=wait)
+
+    async def terminate(self, *, reason: str = "", wait: bool = False) -> StatusWord:
+        """Ends the run at once, without cleanup. Idempotent; otherwise as `cancel`."""
+        return await self._stop("terminate", Terminate(id=message_id(), reason=reason), wait=wait)
+
+    async def pause(self, *, reason: str = "") -> None:
+        """Keeps the run from deciding; its messages are kept in order, and steps that are out may end.
+
+        Raises:
+            RunNotFound: There is no such run.
+            RunEnded: It has ended.
+        """
+        self._refuse_ended(await self._find())
+        await self._send("pause", Pause(id=message_id(), reason=reason))
+
+    async def resume(self) -> None:
+        """Lets a paused run go on, and tries a parked one again. Raises as `pause` does."""
+        self._refuse_ended(await self._find())
+        await self._send("resume", Resume(id=message_id()))
+
+    # --- its log -------------------------------------------------------------------------------------
+    async def log(self) -> list[Record]:
+        """Reads the run's records, all that retention has left.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        await self._find()
+        return await self._session.reader.log(self._key)
+
+    async def events(self) -> list[Event]:
+        """Reads what has happened so far, in the words of `wfctl tail`. Raises as `log` does."""
+        return [event for record in await self.log() for event in events_of(record)]
+
+    async def tail(self) -> AsyncIterator[Event]:
+        """Yields events from the first on, without gap into what happens next; ends with the run. Raises as `log` does."""
+        await self._find()
+        async for event in self._session.reader.tail(self._key):
+            yield event
+
+    # --- parts -----------------------------------------------------------------------------------------
+    async def _find(self) -> Record | None:
+        """Reads the run's last record; None while the start that this handle stands for is on its way.
+
+        Raises:
+            RunNotFound, RunConflict, MessageRefused: As `result` says.
+        """
+        record = await self._session.reader.last(self._key)
+        if record is not None and record.start is not None:
+            if self._mark is not None and record.start.hash != self._mark.hash:
+                raise taken(self._key, "with other arguments")
+            self._is_recorded = True
+            return record
+        if self._mark is None or self._is_recorded:
+            raise not_found(self._key, self._session.app.name, record)
+        letter = await self._session.dead_start(self._key, self._mark.id)
+        if letter is not None:
+            raise refused(self._key, letter)
+        return None
+
+    async def _find_ended(self) -> Record | None:
+        record = await self._find()
+        return record if record is not None and record.outcome is not None else None
+
+    async def _wait_ended(self) -> Record:
+        # Held by the handle: what is heard of the run is kept for it between two calls.
+        watch = self._watch = await self._session.waits.watch(self._key)
+        return await self._session.waits.wait_settled(watch, self._find_ended)
+
+    async def _stop(self, verb: str, body: Body, *, wait: bool) -> StatusWord:
+        record = await self._find()
+        if record is None or record.outcome is None:
+            await self._send(verb, body)
+            if wait:
+                record = await self._wait_ended()
+        return "running" if record is None else record.summary.status
+
+    async def _send(self, verb: str, body: Body) -> None:
+        await self._session.sender.send(RunMessage(self._key, verb, "", body))
+
+    def _refuse_ended(self, record: Record | None) -> None:
+        if record is not None and record.outcome is not None:
+            raise ended(self._key, record)

@@ -1,0 +1,48 @@
+"""Modules: finds the workflows and steps that a worker or command is to know, by the names of the modules that hold them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..actors.errors import DefinitionError
+from ..actors.registry import Registry
+
+
+def load(modules: Sequence[str]) -> Registry:
+    """Imports the modules, as `python -m` would find them from here, and collects what is registered in them.
+
+    Raises:
+        DefinitionError: One line: which module, what is wrong with it, and where.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    for module in modules:
+        _import(module)
+    return Registry.of_modules(list(modules))
+
+
+def _import(module: str) -> None:
+    if module.endswith(".py") or "/" in module:
+        dotted = module.removesuffix(".py").strip("./").replace("/", ".")
+        raise DefinitionError(f"module {module!r} is a path; name it as in an import: {dotted}")
+    try:
+        importlib.import_module(module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever foreign code raises while it is imported, SystemExit included
+        raise DefinitionError(f"module {module!r} does not import: {_shown(error, module)}") from error
+
+
+def _shown(error: BaseException, module: str) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name and (module + ".").startswith(error.name + "."):
+        return f"no module {error.name!r} in {Path.cwd()} or on sys.path"
+    text = " ".join(str(error).split())
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
+    place = f" ({inside[-1].filename}:{inside[-1].lineno})" if inside and not isinstance(error, SyntaxError) else ""
+    return f"{type(error).__name__}: {text}{place}" if text else f"{type(error).__name__}{place}"

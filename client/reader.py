@@ -1,0 +1,117 @@
+"""Reader: what runs' logs say, in the forms that callers ask for.
+
+Single values use the last record (a subject form of direct get, which permissions can limit to a workflow, R19); whole
+logs and tails need the right to read the stream. A message in a log that does not chain was not written by an actor
+worker: it is passed over (R4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import msgspec
+
+from ..actors.errors import BadLog
+from ..actors.events import Event, events_of
+from ..actors.names import RunKey
+from ..actors.records import VERSION, Record, decode_record, record_hash
+from ..streams.ports import Broker
+from ..streams.subjects import App
+
+
+class RunEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of one among several runs."""
+
+    workflow: str
+    run_id: str
+    event: Event
+
+
+class Chain:
+    """Tells a run's records from what else may be stored under its subject, one message after the other."""
+
+    __slots__ = ("_k", "_prev")
+
+    def __init__(self) -> None:
+        self._k = 0
+        self._prev = ""
+
+    def accept(self, raw: bytes) -> Record | None:
+        """Returns the record if it follows the last one, or is the first that retention has left; None otherwise."""
+        try:
+            record = decode_record(raw)
+        except BadLog:
+            if _is_newer(raw):
+                raise
+            return None
+        if self._k and (record.k != self._k + 1 or record.prev != self._prev):
+            return None
+        self._k, self._prev = record.k, record_hash(raw)
+        return record
+
+
+class Reader:
+    """Reads the logs of one app."""
+
+    def __init__(self, broker: Broker, app: App) -> None:
+        self._broker = broker
+        self._app = app
+
+    async def last(self, key: RunKey) -> Record | None:
+        """Reads a run's last record, or None where there is no log. May lag behind the stream's leader by a moment."""
+        stored = await self._broker.last_direct(self._app.log, self._app.log_of(key))
+        if stored is None:
+            return None
+        try:
+            return decode_record(stored.payload)
+        except BadLog:
+            records = await self.log(key)
+            return records[-1] if records else None
+
+    async def log(self, key: RunKey) -> list[Record]:
+        """Reads a run's records, all that retention has left.
+
+        Raises:
+            BadLog: A record is of a newer version.
+        """
+        chain = Chain()
+        stored = await self._broker.read(self._app.log, self._app.log_of(key))
+        return [record for message in stored if (record := chain.accept(message.payload)) is not None]
+
+    async def tail(self, key: RunKey) -> AsyncIterator[Event]:
+        """Yields a run's events from the first on, without gap into what happens next; ends with the run."""
+        chain = Chain()
+        async for message in self._broker.scan(self._app.log, self._app.log_of(key), follow=True):
+            record = chain.accept(message.payload)
+            if record is None:
+                continue
+            for event in events_of(record):
+                yield event
+            if record.outcome is not None:
+                return
+
+    async def tail_all(self, workflow: str = "*") -> AsyncIterator[RunEvent]:
+        """Yields the events of all runs, of one workflow or any, from the first that is kept on; never ends."""
+        chains: dict[RunKey, Chain] = {}
+        async for message in self._broker.scan(self._app.log, self._app.log_of(RunKey(workflow, "*")), follow=True):
+            key = self._app.read_run(message.subject)
+            if key is None:
+                continue
+            record = chains.setdefault(key, Chain()).accept(message.payload)
+            if record is None:
+                continue
+            if record.outcome is not None:
+                del chains[key]  # nothing follows: a tail of everything must not grow with what has ended
+            for event in events_of(record):
+                yield RunEvent(workflow=key.workflow, run_id=key.run, event=event)
+
+
+class _Versioned(msgspec.Struct):
+    v: int = 0
+
+
+def _is_newer(raw: bytes) -> bool:
+    try:
+        return msgspec.json.decode(raw, type=_Versioned).v > VERSION
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False

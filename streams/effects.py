@@ -1,0 +1,339 @@
+"""Effects: carrying out what a decision owes, after its record is durable and before its messages are acked (R7).
+
+Fresh effects of a decision made just now go out in one batch. *Repeated* ones (after a crash, a lost answer, a long
+pause) first look whether the work is still queued or its result waits in the mailbox: a step is not run again because
+an actor worker died (R8). What is not answered is repeated until it is, or the worker ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import anyio
+import msgspec
+
+from ..actors.actor import Owed
+from ..actors.admission import Verdict
+from ..actors.commands import Retry, RunStep
+from ..actors.errors import BadMessage, BrokerError, ErrorInfo
+from ..actors.messages import Ref, StepResult, Tick, decode_body, encode_body
+from ..actors.names import RunKey
+from ..actors.records import Outcome, Summary
+from ..actors.work import Work, decode_work, encode_work, token
+from .dead_letter import dead_letter
+from .letters import Letter, Unreadable
+from .ports import EXPECT_LAST, SCHEDULE, SCHEDULE_TARGET, UNKNOWN, WRONG_LAST, Broker, Delivery, Outgoing
+from .subjects import App, partition_of
+from .telemetry import log
+
+_LITERAL_PURGES_MAX: Final = 50
+"""Above this one wildcard purge is cheaper than one per subject (R8)."""
+
+_BACKOFF_FIRST_S: Final = 0.02
+_BACKOFF_MAX_S: Final = 2.0
+_NOTICE_BYTES_MAX: Final = 64 * 1024
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of a `done` notice, and of the answer to `ask … result`."""
+
+    workflow: str
+    run: str
+    status: str
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    ref: Ref | None = None
+    error: ErrorInfo | None = None
+    reason: str = ""
+    id: str = ""
+
+
+class IndexEntry(Summary, frozen=True, kw_only=True, omit_defaults=True):
+    """A run's entry in the INDEX stream (R20)."""
+
+    workflow: str
+    run: str
+
+
+class Debt(msgspec.Struct, frozen=True):
+    """One run's owed effects on their way."""
+
+    key: RunKey
+    owed: Owed
+    now_us: int
+    summary: Summary
+    is_repeat: bool = False
+    is_old: bool = False
+    """The run may have left entries in INDEX."""
+
+
+def done_of(key: RunKey, outcome: Outcome) -> Done:
+    """Makes the public form of an outcome."""
+    return Done(
+        workflow=key.workflow,
+        run=key.run,
+        status=outcome.status,
+        result=outcome.result if outcome.status == "completed" and outcome.ref is None else msgspec.UNSET,
+        ref=outcome.ref,
+        error=outcome.error,
+        reason=outcome.reason,
+    )
+
+
+class Effects:
+    """Carries out what decisions owe.
+
+    Args:
+        actors_key: The secret that step results are checked against.
+        partitions: The app's number of partitions.
+    """
+
+    def __init__(self, broker: Broker, app: App, *, actors_key: bytes, partitions: int) -> None:
+        self._broker = broker
+        self._app = app
+        self._key = actors_key
+        self._partitions = partitions
+
+    async def carry_out(self, debts: Sequence[Debt]) -> None:
+        """Carries out all debts; on return every effect is durable (notices are sent)."""
+        batch: list[tuple[Outgoing, Debt, RunStep | None]] = []
+        slow: list[Debt] = []
+        purges: list[Debt] = []
+        for debt in debts:
+            owed = debt.owed
+            if debt.is_repeat or owed.retries:
+                slow.append(debt)
+            else:
+                batch.extend((self._work(debt.key, c, 1, c.n), debt, c) for c in owed.steps)
+            batch.extend((self._timer(debt.key, name, due), debt, None) for name, due in owed.timers)
+            batch.extend((message, debt, None) for message in self._index(debt))
+            if owed.parked is not None:
+                batch.append((self._timer(debt.key, "park", owed.parked.retry_at_us), debt, None))
+            if owed.closed_steps or owed.closed_timers or owed.outcome is not None or owed.is_unparked:
+                purges.append(debt)
+        if batch:
+            await self._send(batch)
+        for debt in slow:
+            await self._repeat(debt)
+        for debt in purges:
+            await self._purge(debt)
+        for debt in debts:
+            if debt.owed.outcome is not None:
+                self.notify_done(debt.key, debt.owed.outcome)
+
+    def notify_done(self, key: RunKey, outcome: Outcome) -> None:
+        """Tells who listens that a run has ended; large results stay away from the notice."""
+        done = done_of(key, outcome)
+        raw = msgspec.json.encode(done)
+        if len(raw) > _NOTICE_BYTES_MAX:
+            raw = msgspec.json.encode(msgspec.structs.replace(done, result=msgspec.UNSET, reason=done.reason[:1000]))
+        self._broker.notify(self._app.done(key), raw)
+
+    async def bury(self, delivery: Delivery, key: RunKey | None, *, code: str, reason: str, message_id: str = "") -> None:
+        """Puts a message among the dead letters, durably, and tells who may be waiting."""
+        log("message.dead", 30, code=code, reason=reason, subject=delivery.subject, seq=delivery.seq)
+        await self.publish(dead_letter(self._app, delivery, key, code=code, reason=reason))
+        if key is not None:
+            error = ErrorInfo(type="MessageRefused", message=reason, code=code)
+            refusal = Done(workflow=key.workflow, run=key.run, status="refused", error=error, id=message_id)
+            self._broker.notify(self._app.done(key), msgspec.json.encode(refusal))
+
+    async def bury_unreadable(self, unreadable: Unreadable) -> None:
+        """Buries what intake could not read."""
+        await self.bury(unreadable.delivery, unreadable.key, code=unreadable.code, reason=unreadable.reason)
+
+    async def bury_verdict(self, letter: Letter, verdict: Verdict) -> None:
+        """Buries what an actor refused."""
+        body_id = letter.message.body.id
+        await self.bury(letter.delivery, letter.key, code=verdict.code, reason=verdict.reason, message_id=body_id)
+
+    async def publish(self, message: Outgoing) -> None:
+        """Publishes until it is stored; for messages that are safe to repeat."""
+        delay_s = _BACKOFF_FIRST_S
+        while True:
+            try:
+                ack = await self._broker.publish(message)
+                if ack.code == 0:
+                    return
+                log("publish.refused", 30, subject=message.subject, code=ack.code, description=ack.description)
+            except BrokerError as error:
+                log("publish.failed", 30, subject=message.subject, error=error)
+            await anyio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
+
+    def tick(self, key: RunKey, n: int, due_at_us: int) -> Outgoing:
+        """Makes the message that brings a run's time forward through its own mailbox (R14)."""
+        return Outgoing(self._app.input(key, "timer"), encode_body(Tick(n=n, due_at_us=due_at_us)))
+
+    def schedule(self, key: RunKey, name: str, due_at_us: int) -> Outgoing:
+        """Makes the delayed message of a timer."""
+        return self._timer(key, name, due_at_us)
+
+    def index_entry(self, state: str, key: RunKey, summary: Summary) -> Outgoing:
+        """Makes a run's entry in INDEX."""
+        fields = {name: getattr(summary, name) for name in summary.__struct_fields__}
+        entry = IndexEntry(workflow=key.workflow, run=key.run, **fields)
+        return Outgoing(self._app.index_of(state, key), msgspec.json.encode(entry))
+
+    # --- messages -----------------------------------------------------------------------------------
+    def _work(self, key: RunKey, command: RunStep, attempt: int, _n: int) -> Outgoing:
+        return Outgoing(
+            self._app.work_of(command.queue, key, command.n), self._work_body(key, command, attempt), {EXPECT_LAST: "0"}
+        )
+
+    def _work_body(self, key: RunKey, command: RunStep, attempt: int) -> bytes:
+        return encode_work(
+            Work(
+                workflow=key.workflow,
+                run=key.run,
+                command=command.n,
+                attempt=attempt,
+                name=command.name,
+                args=command.args,
+                kwargs=command.kwargs,
+                ref=command.ref,
+                timeout_us=command.timeout_us,
+                recoveries_max=command.recoveries_max,
+                token=token(self._key, key, command.n, attempt),
+            )
+        )
+
+    def _timer(self, key: RunKey, name: str, due_at_us: int) -> Outgoing:
+        partition = partition_of(key.run, self._partitions)
+        n = int(name) if name.isdigit() else 0
+        headers = {SCHEDULE: f"@at {instant(due_at_us)}", SCHEDULE_TARGET: self._app.fired(partition, key)}
+        return Outgoing(
+            self._app.timer(partition, key, name), encode_body(Tick(n=n, due_at_us=due_at_us)), headers
+        )
+
+    def _retry(self, key: RunKey, command: RunStep, retry: Retry) -> Outgoing:
+        headers = {
+            SCHEDULE: f"@at {instant(retry.due_at_us)}",
+            SCHEDULE_TARGET: self._app.work_of(command.queue, key, command.n),
+        }
+        return Outgoing(self._app.retry(key, command.n), self._work_body(key, command, retry.attempt), headers)
+
+    def _index(self, debt: Debt) -> Iterable[Outgoing]:
+        if debt.owed.outcome is not None:
+            yield self.index_entry("ended", debt.key, debt.summary)
+        elif debt.owed.parked is not None:
+            yield self.index_entry("parked", debt.key, debt.summary)
+
+    # --- sending ------------------------------------------------------------------------------------------
+    async def _send(self, batch: Sequence[tuple[Outgoing, Debt, RunStep | None]]) -> None:
+        try:
+            acks = await self._broker.publish_many([message for message, _, _ in batch])
+        except BrokerError as error:
+            log("effects.failed", 30, error=error)
+            for message, debt, command in batch:
+                await self._settle(message, debt, command)
+            return
+        for (message, debt, command), ack in zip(batch, acks, strict=True):
+            if ack.code == 0 or (command is not None and ack.code == WRONG_LAST):
+                continue  # 10071: it is queued or running already, which is success (R8)
+            if ack.code != UNKNOWN:
+                log("effect.refused", 30, subject=message.subject, code=ack.code, description=ack.description)
+            await self._settle(message, debt, command)
+
+    async def _settle(self, message: Outgoing, debt: Debt, command: RunStep | None) -> None:
+        if command is None:
+            await self.publish(message)
+        else:
+            await self._queue(debt.key, command, 1, message)
+
+    async def _repeat(self, debt: Debt) -> None:
+        retried = {command.n for command, _ in debt.owed.retries}
+        for command in debt.owed.steps:
+            if command.n not in retried:
+                await self._queue(debt.key, command, 1, self._work(debt.key, command, 1, command.n))
+        for command, retry in debt.owed.retries:
+            if debt.is_repeat:
+                await self._queue(debt.key, command, retry.attempt, self._retry(debt.key, command, retry))
+            else:
+                await self.publish(self._retry(debt.key, command, retry))
+
+    async def _queue(self, key: RunKey, command: RunStep, attempt: int, message: Outgoing) -> None:
+        """Queues an attempt unless it is queued, running or done already."""
+        delay_s = _BACKOFF_FIRST_S
+        while True:
+            try:
+                if await self._is_under_way(key, command, attempt):
+                    return
+                ack = await self._broker.publish(message)
+                if ack.code == 0:
+                    return
+            except BrokerError as error:
+                log("effect.failed", 30, subject=message.subject, error=error)
+            await anyio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
+
+    async def _is_under_way(self, key: RunKey, command: RunStep, attempt: int) -> bool:
+        """Looks for an attempt: waiting as a retry, queued or running, or its result in the mailbox.
+
+        The result is published before the work is acked, so work that is gone has its result in the mailbox or in the
+        log; this order of looking finds one of them.
+        """
+        if attempt > 1 and await self._broker.last(self._app.work, self._app.retry(key, command.n)) is not None:
+            return True
+        queued = await self._broker.last(self._app.work, self._app.work_of(command.queue, key, command.n))
+        if queued is not None:
+            try:
+                found = decode_work(queued.payload).attempt
+            except BadMessage:
+                found = attempt
+            if found >= attempt:
+                return True
+        mailbox = self._app.mailbox(partition_of(key.run, self._partitions), key, "step")
+        for stored in await self._broker.read(self._app.mail, mailbox):
+            try:
+                body = decode_body("step", "", stored.payload)
+            except BadMessage:
+                continue
+            if isinstance(body, StepResult) and body.command == command.n and body.attempt >= attempt:
+                return True
+        return False
+
+    async def _purge(self, debt: Debt) -> None:
+        """Takes back queued work and timers, tells running steps, cleans INDEX. What remains is harmless."""
+        key, owed = debt.key, debt.owed
+        app = self._app
+        partition = partition_of(key.run, self._partitions)
+        subjects: list[tuple[str, str]] = []
+        is_end = owed.outcome is not None
+        if is_end and (debt.is_repeat or len(owed.closed_steps) > _LITERAL_PURGES_MAX):
+            subjects += [(app.work, app.work_of_run(key)), (app.work, app.retry_of_run(key))]
+        else:
+            for command in owed.closed_steps:
+                subjects.append((app.work, app.work_of(command.queue, key, command.n)))
+                subjects.append((app.work, app.retry(key, command.n)))
+        if is_end and (debt.is_repeat or len(owed.closed_timers) > _LITERAL_PURGES_MAX):
+            subjects.append((app.timers, app.timers_of_run(key)))
+        else:
+            subjects += [(app.timers, app.timer(partition, key, str(n))) for n in owed.closed_timers]
+            if is_end and debt.is_old:
+                subjects += [(app.timers, app.timer(partition, key, name)) for name in ("max", "park", "early")]
+        if is_end and debt.is_old:
+            subjects += [(app.index, app.index_of("open", key)), (app.index, app.index_of("parked", key))]
+        elif owed.is_unparked:
+            subjects.append((app.index, app.index_of("parked", key)))
+        if owed.closed_steps or (is_end and debt.is_repeat):
+            commands = None if is_end else [command.n for command in owed.closed_steps]
+            self._broker.notify(app.stop(key), msgspec.json.encode({"commands": commands}))
+        async with anyio.create_task_group() as tasks:
+            for stream, subject in subjects:
+                tasks.start_soon(self._purge_one, stream, subject)
+
+    async def _purge_one(self, stream: str, subject: str) -> None:
+        try:
+            await self._broker.purge(stream, subject)
+        except BrokerError as error:  # stale ticks and closed steps are recognised when they come
+            log("purge.failed", 30, subject=subject, error=error)
+
+
+def instant(at_us: int) -> str:
+    """Writes a time as RFC 3339 in UTC with microseconds, as `@at` wants it."""
+    return (_EPOCH + timedelta(microseconds=at_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+

@@ -1,0 +1,46 @@
+"""Held work: one delivered message in a step worker's hands, from its first delivery until its ack."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from ..actors.work import Work
+from .intake import Intake
+from .ports import Delivery
+from .running_step import RunningStep
+
+Identity: TypeAlias = tuple[int, int]
+"""Sequence and time in the stream. The sequence alone is reused by a stream that was damaged or made anew."""
+
+
+class Held:
+    """A row of the table of running deliveries (R18)."""
+
+    __slots__ = (
+        "identity",
+        "intake",
+        "is_noted",
+        "is_slot_kept",
+        "renewed_at_s",
+        "reply",
+        "running",
+        "taken_at_us",
+        "work",
+    )
+
+    def __init__(self, delivery: Delivery, intake: Intake, taken_at_us: int) -> None:
+        self.identity: Identity = (delivery.seq, delivery.at_us)
+        self.reply = delivery.reply
+        """Handle of the newest delivery; replaced when the message comes again while it runs."""
+        self.intake = intake
+        self.taken_at_us = taken_at_us
+        self.renewed_at_s = 0.0
+        """See `lease.Leased`."""
+        self.work: Work | None = None
+        """None for a message that cannot be read."""
+        self.running: RunningStep | None = None
+        """None for work that is answered without running it."""
+        self.is_noted = False
+        """Its `step_started` notice was sent."""
+        self.is_slot_kept = False
+        """Settled, but its code is left running and too much else is: the slot is freed when that ends."""

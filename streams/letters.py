@@ -1,0 +1,73 @@
+"""Letters: deliveries whose address and body were read, on their way to an actor.
+
+What cannot be read becomes a dead letter here, before any subject is built from it (R10); the token of a step result
+is checked here (R18). From here on a message is known to be good in itself.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..actors.errors import BadMessage
+from ..actors.messages import Message, StepResult, Tick, decode_body
+from ..actors.names import RunKey
+from ..actors.work import is_token_valid
+from .ports import Delivery
+from .subjects import App
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """One delivered message for one run."""
+
+    delivery: Delivery
+    partition: int
+    key: RunKey
+    message: Message
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """A delivery that can never be applied."""
+
+    delivery: Delivery
+    partition: int
+    key: RunKey | None
+    code: str
+    reason: str
+
+
+def read_mail(app: App, actors_key: bytes, partition: int, delivery: Delivery) -> Letter | Unreadable:
+    """Reads a delivery of the mailbox."""
+    key: RunKey | None = None
+    try:
+        address = app.read_mail(delivery.subject)
+        key = address.key
+        body = decode_body(address.verb, address.name, delivery.payload)
+        if isinstance(body, StepResult) and not is_token_valid(actors_key, key, body.command, body.attempt, body.token):
+            raise BadMessage("token", f"the token of step command {body.command}, attempt {body.attempt} is wrong")
+    except BadMessage as bad:
+        return Unreadable(delivery, partition, key, bad.code, bad.reason)
+    message = Message(
+        source=Message.MAIL,
+        seq=delivery.seq,
+        at_us=delivery.at_us,
+        verb=address.verb,
+        name=address.name,
+        raw=delivery.payload,
+        body=body,
+    )
+    return Letter(delivery, partition, key, message)
+
+
+def read_fired(app: App, partition: int, delivery: Delivery) -> Letter | Unreadable:
+    """Reads a fired timer: whatever it holds, it is a tick and nothing more (R14)."""
+    key = app.read_run(delivery.subject)
+    if key is None:
+        return Unreadable(delivery, partition, None, "subject", "a fired timer that names no run")
+    try:
+        body, raw = decode_body("timer", "", delivery.payload), delivery.payload
+    except BadMessage:
+        body, raw = Tick(), b"{}"
+    message = Message(
+        source=Message.FIRED, seq=delivery.seq, at_us=delivery.at_us, verb="timer", name="", raw=raw, body=body
+    )
+    return Letter(delivery, partition, key, message)

@@ -1,0 +1,59 @@
+"""Transform: how the twin's streams match subjects and rewrite them, as the server does.
+
+Only what jetrun's streams use: `*`, a last `>`, `{{wildcard(i)}}` and `{{partition(n,i)}}`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from .subjects import partition_of
+
+_PARTITION: Final = re.compile(r"\{\{partition\((\d+),(\d+)\)\}\}")
+_WILDCARD: Final = re.compile(r"\{\{wildcard\((\d+)\)\}\}")
+
+
+class Transform:
+    """Rewrites the subjects that match `source` to `target`; others stay as they are."""
+
+    def __init__(self, source: str, target: str) -> None:
+        self._source = source
+        self._wildcards = [index for index, token in enumerate(source.split(".")) if token == "*"]  # noqa: S105
+        self._rest_index = len(source.split(".")) - 1
+        self._target = target.split(".")
+
+    def apply(self, subject: str) -> str:
+        if not matches(self._source, subject):
+            return subject
+        tokens = subject.split(".")
+        return ".".join(self._token(part, tokens) for part in self._target)
+
+    def _token(self, part: str, tokens: Sequence[str]) -> str:
+        if part == ">":
+            return ".".join(tokens[self._rest_index :])
+        if found := _PARTITION.fullmatch(part):
+            return str(partition_of(tokens[self._wildcards[int(found[2]) - 1]], int(found[1])))
+        if found := _WILDCARD.fullmatch(part):
+            return tokens[self._wildcards[int(found[1]) - 1]]
+        return part
+
+
+def is_literal(subject: str) -> bool:
+    """Tells whether a subject can be one message's: no empty token and no wildcard."""
+    return all(token not in {"", "*", ">"} for token in subject.split("."))
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """Tells whether a subject falls under a filter. Wildcards in the subject count as plain tokens."""
+    if pattern == subject:
+        return True
+    wanted, given = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted.pop()
+        if len(given) <= len(wanted):
+            return False
+    elif len(given) != len(wanted):
+        return False
+    return all(token in {"*", other} for token, other in zip(wanted, given, strict=False))

@@ -1,0 +1,226 @@
+"""A partition as its worker sees it: the pulls on its mailbox and its fired timers, the takeover read, and ticks that
+wait until the mailbox has been read up to their time (R6, R14).
+
+Nothing is handed on before the takeover read: what an earlier owner had in its hands comes first, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import anyio
+
+from ..actors.errors import BrokerError
+from .letters import Letter, Unreadable, read_fired, read_mail
+from .ports import Broker, Consumption, Delivery
+from .subjects import App
+from .telemetry import log
+
+_BATCH: Final = 256
+_TICK_LOOK_S: Final = 0.05
+_RETRY_S: Final = 0.2
+
+OnLetters = Callable[[Sequence["Letter | Unreadable"]], None]
+
+
+class Partition:
+    """One partition's intake.
+
+    Args:
+        number: Which one.
+        on_letters: Called with what may be folded, in order.
+        spawn: Starts a task in the worker's group.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        broker: Broker,
+        app: App,
+        actors_key: bytes,
+        *,
+        on_letters: OnLetters,
+        spawn: Callable[..., None],
+    ) -> None:
+        self.number = number
+        self.is_claimed = False
+        """This worker serves it: owner, or standby whom the server has given the pin."""
+        self._broker = broker
+        self._app = app
+        self._key = actors_key
+        self._on_letters = on_letters
+        self._spawn = spawn
+        self._mail: Consumption | None = None
+        self._fired: Consumption | None = None
+        self._pin = ""
+        self._is_settled = False
+        self._is_taking_over = False
+        self._held: list[Delivery] = []
+        self._ticks: list[Letter] = []
+        self._is_looking = False
+        self._mail_seq = 0
+        self._mail_at_us = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Tells whether this worker pulls at all."""
+        return self._mail is not None
+
+    async def open(self) -> None:
+        """Begins to pull the mailbox: as owner, or standing by. Raises NotProvisioned."""
+        if self._mail is None:
+            self._mail = await self._broker.consume(
+                self._app.mail, self._app.mail_consumer(self.number), self._on_mail, batch=_BATCH, is_pinned=True
+            )
+
+    async def acquire(self) -> None:
+        """Takes the partition over: reads what others left, then serves it."""
+        await self.open()
+        self.is_claimed = True
+        self._start_takeover()
+
+    async def release(self) -> None:
+        """Stops pulling and gives the pins up; what was not acked is found by the successor."""
+        mail, fired = self._mail, self._fired
+        self._mail = self._fired = None
+        self.is_claimed = self._is_settled = False
+        self._held.clear()
+        self._ticks.clear()
+        self._pin = ""
+        for consumption in (mail, fired):
+            if consumption is not None:
+                await consumption.close()
+
+    async def unpin(self) -> None:
+        """Lets a waiting pull be served at once; call it when the last turn has ended."""
+        for stream, consumer in (
+            (self._app.mail, self._app.mail_consumer(self.number)),
+            (self._app.timers, self._app.fired_consumer(self.number)),
+        ):
+            try:
+                await self._broker.unpin(stream, consumer)
+            except BrokerError as error:
+                log("partition.unpin_failed", 30, partition=self.number, error=error)
+
+    def lose(self) -> None:
+        """Takes note that others may have served it meanwhile: nothing is handed on before another takeover read."""
+        self._is_settled = False
+        self.is_claimed = False
+
+    # --- deliveries -------------------------------------------------------------------------------
+    def _on_mail(self, deliveries: Sequence[Delivery]) -> None:
+        pin = deliveries[-1].pin
+        if pin and pin != self._pin:
+            if self._pin or not self.is_claimed:
+                self._is_settled = False  # somebody else may have had it in between
+            self._pin = pin
+        last = deliveries[-1]
+        self._mail_seq = max(self._mail_seq, last.seq)
+        self._mail_at_us = max(self._mail_at_us, last.at_us)
+        if self._is_settled:
+            self._on_letters([read_mail(self._app, self._key, self.number, d) for d in deliveries])
+            self._release_ticks()
+        else:
+            self._held.extend(deliveries)
+            self.is_claimed = True
+            self._start_takeover()
+
+    def _on_fired(self, deliveries: Sequence[Delivery]) -> None:
+        ready: list[Letter | Unreadable] = []
+        for delivery in deliveries:
+            letter = read_fired(self._app, self.number, delivery)
+            if isinstance(letter, Letter):
+                self._ticks.append(letter)
+            else:
+                ready.append(letter)
+        if ready:
+            self._on_letters(ready)
+        self._release_ticks()
+        if self._ticks and not self._is_looking:
+            self._is_looking = True
+            self._spawn(self._look)
+
+    # --- takeover ------------------------------------------------------------------------------------
+    def _start_takeover(self) -> None:
+        if not self._is_taking_over and not self._is_settled:
+            self._is_taking_over = True
+            self._spawn(self._take_over)
+
+    async def _take_over(self) -> None:
+        try:
+            while self.is_claimed and not self._is_settled:
+                try:
+                    mail = await self._left(self._app.mail, self._app.mail_consumer(self.number), self._app.mail_filter(self.number))
+                    fired = await self._left(
+                        self._app.timers, self._app.fired_consumer(self.number), self._app.fired_filter(self.number)
+                    )
+                except BrokerError as error:
+                    log("partition.takeover_failed", 30, partition=self.number, error=error)
+                    await anyio.sleep(_RETRY_S)
+                    continue
+                if self.is_claimed:
+                    self._settle(mail, fired)
+        finally:
+            self._is_taking_over = False
+        if self.is_claimed and self._is_settled and self._fired is None:
+            await self._open_fired()
+
+    def _settle(self, mail: list[Delivery], fired: list[Delivery]) -> None:
+        held = {delivery.seq: delivery for delivery in mail}
+        held.update((delivery.seq, delivery) for delivery in self._held)  # those have a handle to ack
+        self._held = []
+        self._is_settled = True
+        if mail or fired:
+            log("partition.taken_over", partition=self.number, messages=len(mail), ticks=len(fired))
+        letters: list[Letter | Unreadable] = [
+            read_mail(self._app, self._key, self.number, delivery) for _, delivery in sorted(held.items())
+        ]
+        letters += [read_fired(self._app, self.number, delivery) for delivery in fired]
+        if letters:
+            self._on_letters(letters)
+
+    async def _left(self, stream: str, consumer: str, subject: str) -> list[Delivery]:
+        """Reads what was delivered to anybody and is not acked."""
+        state = await self._broker.consumer_state(stream, consumer)
+        if stream == self._app.mail:
+            self._mail_seq = max(self._mail_seq, state.delivered)
+        if not state.ack_pending or state.delivered <= state.ack_floor:
+            return []
+        stored = await self._broker.read(stream, subject, from_seq=state.ack_floor + 1, to_seq=state.delivered)
+        return [Delivery(s.subject, s.payload, s.seq, s.at_us, 2, 0, "", "", s.headers) for s in stored]
+
+    async def _open_fired(self) -> None:
+        fired = await self._broker.consume(
+            self._app.timers, self._app.fired_consumer(self.number), self._on_fired, batch=_BATCH, is_pinned=True
+        )
+        if self.is_claimed and self._fired is None:
+            self._fired = fired
+        else:
+            await fired.close()
+
+    # --- ticks -----------------------------------------------------------------------------------------
+    def _release_ticks(self) -> None:
+        if self._ticks:
+            ready = [letter for letter in self._ticks if letter.message.at_us <= self._mail_at_us]
+            if ready:
+                self._ticks = [letter for letter in self._ticks if letter.message.at_us > self._mail_at_us]
+                self._on_letters(ready)
+
+    async def _look(self) -> None:
+        """Asks whether anything is left in the mailbox that was accepted before the ticks."""
+        try:
+            while self._ticks and self._mail is not None:
+                newest_us = max(letter.message.at_us for letter in self._ticks)
+                try:
+                    state = await self._broker.consumer_state(self._app.mail, self._app.mail_consumer(self.number))
+                except BrokerError:
+                    await anyio.sleep(_RETRY_S)
+                    continue
+                if self._is_settled and not state.pending and state.delivered <= self._mail_seq:
+                    self._mail_at_us = max(self._mail_at_us, newest_us)
+                    self._release_ticks()
+                else:
+                    await anyio.sleep(_TICK_LOOK_S)
+        finally:
+            self._is_looking = False

@@ -1,0 +1,128 @@
+"""The run's log on JetStream: fenced append, and what an unclear answer means; paged loading (R4, R11).
+
+An error reply is no proof that an append was refused (a stale leader answers first, an ack gets lost, the answers of
+one and three nodes differ): after every answer but a plain success the log itself is asked for our `k` and nonce.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import anyio
+
+from ..actors.actor import Actor
+from ..actors.errors import BadLog, BrokerError
+from ..actors.names import RunKey
+from ..actors.records import Record, decode_record, record_hash
+from .ports import EXPECT_LAST, Broker, Outgoing, PubAck, Stored
+from .subjects import App
+from .telemetry import log
+
+_BACKOFF_FIRST_S: Final = 0.02
+_BACKOFF_MAX_S: Final = 2.0
+
+
+class RunLog:
+    """The logs of one app's runs."""
+
+    def __init__(self, broker: Broker, app: App) -> None:
+        self._broker = broker
+        self._app = app
+
+    def entry(self, key: RunKey, raw: bytes, after_seq: int) -> Outgoing:
+        """Makes the message that appends a record behind the one stored under `after_seq` (0: an empty log)."""
+        return Outgoing(self._app.log_of(key), raw, {EXPECT_LAST: str(after_seq)})
+
+    async def append(self, key: RunKey, raw: bytes, after_seq: int) -> int | None:
+        """Appends one record durably.
+
+        Returns:
+            Its sequence, or None when somebody else advanced the run: drop the actor and load it anew.
+        """
+        ack = await self._broker.publish(self.entry(key, raw, after_seq))
+        return await self.resolve(key, raw, after_seq, ack)
+
+    async def resolve(self, key: RunKey, raw: bytes, after_seq: int, ack: PubAck) -> int | None:
+        """Finds out what an answer to an append means, repeating the append where it was not stored.
+
+        Waits as long as the server cannot be asked; a caller that is cancelled does not know the outcome.
+        """
+        if ack.code == 0:
+            return ack.seq
+        record = decode_record(raw)
+        delay_s = _BACKOFF_FIRST_S
+        while True:
+            try:
+                found = await self._find(key, record, after_seq)
+            except BrokerError as error:
+                log("log.unreachable", run=key, error=error)
+                found = None
+                is_free = False
+            else:
+                if found is not None:
+                    return found or None
+                is_free = True
+            await anyio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
+            if is_free:
+                try:
+                    ack = await self._broker.publish(self.entry(key, raw, after_seq))
+                except BrokerError as error:
+                    log("log.append_failed", run=key, error=error)
+                    continue
+                if ack.code == 0:
+                    return ack.seq
+
+    async def _find(self, key: RunKey, record: Record, after_seq: int) -> int | None:
+        """Looks for our record: its sequence; 0 when another one stands in its place; None when the place is free."""
+        last = await self._broker.last(self._app.log, self._app.log_of(key))
+        if last is None or last.seq <= after_seq:
+            return None if (last.seq if last is not None else 0) == after_seq else 0
+        for stored in await self._broker.read(self._app.log, self._app.log_of(key), from_seq=after_seq + 1, to_seq=last.seq):
+            try:
+                other = decode_record(stored.payload)
+            except BadLog:
+                continue
+            if other.k == record.k and other.nonce == record.nonce:
+                return stored.seq
+        return 0
+
+    async def last_seq(self, key: RunKey) -> int:
+        """Reads the sequence of the run's last record from the leader; 0 for an empty log."""
+        last = await self._broker.last(self._app.log, self._app.log_of(key))
+        return last.seq if last is not None else 0
+
+    async def last_record(self, key: RunKey) -> Record | None:
+        """Reads the run's last record, from any replica. Raises BadLog when it cannot be read."""
+        last = await self._broker.last_direct(self._app.log, self._app.log_of(key))
+        return decode_record(last.payload) if last is not None else None
+
+    async def read_into(self, actor: Actor) -> None:
+        """Reads the whole log into an actor, skipping what does not chain (R4).
+
+        Raises:
+            BadLog: A record is of a newer version, or the end of the log is missing.
+        """
+        subject = self._app.log_of(actor.key)
+        last_seq = await self.last_seq(actor.key)
+        stored = await self._broker.read(self._app.log, subject) if last_seq else []
+        skipped = 0
+        for message in stored:
+            skipped += not _read_one(actor, message)
+        actor.journal.seq = stored[-1].seq if stored else 0  # strangers' messages count for the fence
+        if actor.journal.seq < last_seq:
+            raise BadLog(f"the log of {actor.key} ends at {actor.journal.seq}, its leader has {last_seq}; try again")
+        if skipped:
+            log("log.strange_messages", run=actor.key, count=skipped)
+
+
+def _read_one(actor: Actor, message: Stored) -> bool:
+    try:
+        record = decode_record(message.payload)
+        actor.read(record, digest=record_hash(message.payload), seq=message.seq)
+    except BadLog as error:
+        if "version" in str(error):
+            raise
+        return False
+    return True
+

@@ -1,0 +1,198 @@
+"""Subjects: the one place where names become subjects and subjects names again.
+
+The grammar is injective: every name is a single checked token (`actors.names`), so two different things never share
+a subject and a subject read back gives the names that made it. The partition is routing, never identity (R2).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from ..actors.errors import BadMessage
+from ..actors.messages import NAMED_VERBS, PLAIN_VERBS, PUBLIC_VERBS
+from ..actors.names import RunKey, check_token, is_token
+
+
+class MailAddress(NamedTuple):
+    """A mailbox subject read back."""
+
+    partition: int
+    key: RunKey
+    verb: str
+    name: str
+
+
+class App(msgspec.Struct, frozen=True):
+    """The names of one app's streams, consumers and subjects.
+
+    Args:
+        name: The app's name, a subject token.
+
+    Raises:
+        InvalidName: The name cannot be a token.
+    """
+
+    name: str = "default"
+
+    def __post_init__(self) -> None:
+        check_token("app name", self.name)
+
+    # --- streams and consumers ------------------------------------------------------------------
+    @property
+    def mail(self) -> str:
+        return f"WF_{self.name}_MAIL"
+
+    @property
+    def log(self) -> str:
+        return f"WF_{self.name}_LOG"
+
+    @property
+    def work(self) -> str:
+        return f"WF_{self.name}_WORK"
+
+    @property
+    def timers(self) -> str:
+        return f"WF_{self.name}_TIMERS"
+
+    @property
+    def dead(self) -> str:
+        return f"WF_{self.name}_DEAD"
+
+    @property
+    def index(self) -> str:
+        return f"WF_{self.name}_INDEX"
+
+    @property
+    def values(self) -> str:
+        """Bucket of the object store that holds large values."""
+        return f"WF_{self.name}_VALUES"
+
+    def mail_consumer(self, partition: int) -> str:
+        return f"mail_{partition}"
+
+    def fired_consumer(self, partition: int) -> str:
+        return f"fired_{partition}"
+
+    def queue_consumer(self, queue: str) -> str:
+        return f"queue_{check_token('queue', queue)}"
+
+    # --- subjects: messages to runs ------------------------------------------------------------------
+    def input(self, key: RunKey, verb: str, name: str = "") -> str:
+        """Where a message to a run is published: the public door."""
+        subject = f"wf.{self.name}.run.{key.workflow}.{key.run}.{verb}"
+        return f"{subject}.{name}" if name else subject
+
+    def mail_filter(self, partition: int) -> str:
+        return f"wf.{self.name}.mail.{partition}.>"
+
+    def mailbox(self, partition: int, key: RunKey, verb: str) -> str:
+        return f"wf.{self.name}.mail.{partition}.{key.workflow}.{key.run}.{verb}"
+
+    def fired_filter(self, partition: int) -> str:
+        return f"wf.{self.name}.fired.{partition}.>"
+
+    # --- subjects: the run's own ---------------------------------------------------------------------------
+    def log_of(self, key: RunKey) -> str:
+        return f"wf.{self.name}.log.{key.workflow}.{key.run}"
+
+    def live_of(self, key: RunKey) -> str:
+        return f"wf.{self.name}.live.{key.workflow}.{key.run}"
+
+    def done(self, key: RunKey) -> str:
+        return f"wf.{self.name}.done.{key.workflow}.{key.run}"
+
+    def note(self, key: RunKey) -> str:
+        return f"wf.{self.name}.note.{key.workflow}.{key.run}"
+
+    def stop(self, key: RunKey) -> str:
+        """Notice to step workers: cancel what you run for this run."""
+        return f"wf.{self.name}.stop.{key.workflow}.{key.run}"
+
+    def ask(self, key: RunKey, query: str) -> str:
+        return f"wf.{self.name}.ask.{key.workflow}.{key.run}.{query}"
+
+    def beat(self, worker: str) -> str:
+        return f"wf.{self.name}.beat.{worker}"
+
+    def work_of(self, queue: str, key: RunKey, command: int) -> str:
+        return f"wf.{self.name}.work.{queue}.{key.workflow}.{key.run}.{command}"
+
+    def work_filter(self, queue: str) -> str:
+        return f"wf.{self.name}.work.{queue}.>"
+
+    def work_of_run(self, key: RunKey) -> str:
+        """Filter: all queued work of a run."""
+        return f"wf.{self.name}.work.*.{key.workflow}.{key.run}.*"
+
+    def retry(self, key: RunKey, command: int) -> str:
+        return f"wf.{self.name}.retry.{key.workflow}.{key.run}.{command}"
+
+    def retry_of_run(self, key: RunKey) -> str:
+        """Filter: all waiting retries of a run."""
+        return f"wf.{self.name}.retry.{key.workflow}.{key.run}.*"
+
+    def timer(self, partition: int, key: RunKey, timer: str) -> str:
+        """Where a timer is scheduled; `timer` is a command's number or one of the engine's words."""
+        return f"wf.{self.name}.timer.{partition}.{key.workflow}.{key.run}.{timer}"
+
+    def timers_of_run(self, key: RunKey) -> str:
+        """Filter: all timers of a run, whatever its partition was."""
+        return f"wf.{self.name}.timer.*.{key.workflow}.{key.run}.*"
+
+    def fired(self, partition: int, key: RunKey) -> str:
+        return f"wf.{self.name}.fired.{partition}.{key.workflow}.{key.run}"
+
+    def dead_of(self, key: RunKey) -> str:
+        return f"wf.{self.name}.dead.{key.workflow}.{key.run}"
+
+    def dead_unreadable(self, digest: str) -> str:
+        """For messages whose subject names no run: a hash stands for it (R10)."""
+        return f"wf.{self.name}.dead._.{digest}"
+
+    def index_of(self, state: str, key: RunKey) -> str:
+        return f"wf.{self.name}.index.{state}.{key.workflow}.{key.run}"
+
+    # --- subjects read back ------------------------------------------------------------------------------------
+    def read_mail(self, subject: str) -> MailAddress:
+        """Reads a stored mailbox subject.
+
+        Raises:
+            BadMessage: A token is not a name, the verb is unknown, or tokens are missing or extra: the server
+                stores literal `*` and `>` and any number of tokens.
+        """
+        tokens = subject.split(".")
+        if len(tokens) not in (7, 8) or not tokens[3].isdigit():
+            raise BadMessage("subject", f"subject {ascii(subject)[:120]} names no run: use run.<workflow>.<run>.<verb>")
+        workflow, run, verb = tokens[4], tokens[5], tokens[6]
+        if not is_token(workflow) or not is_token(run):
+            raise BadMessage("subject", f"workflow {ascii(workflow)[:80]} or run id {ascii(run)[:80]} is not a name")
+        name = tokens[7] if len(tokens) == 8 else ""
+        if (verb not in NAMED_VERBS or not is_token(name)) if len(tokens) == 8 else (verb not in PLAIN_VERBS):
+            shown = ascii(".".join(tokens[6:]))[:80]
+            raise BadMessage("verb", f"unknown verb {shown}; one of {', '.join(PUBLIC_VERBS)} (hook and update take a name)")
+        return MailAddress(int(tokens[3]), RunKey(workflow, run), verb, name)
+
+    def read_work(self, subject: str) -> RunKey | None:
+        """Reads the run from a work subject; None when it holds none."""
+        tokens = subject.split(".")
+        if len(tokens) != 7:
+            return None
+        return RunKey(tokens[4], tokens[5]) if is_token(tokens[4]) and is_token(tokens[5]) else None
+
+    def read_run(self, subject: str) -> RunKey | None:
+        """Reads the run from a log, live, done, fired or index subject; None when it holds none."""
+        tokens = subject.split(".")
+        if len(tokens) < 5:
+            return None
+        workflow, run = tokens[-2], tokens[-1]
+        return RunKey(workflow, run) if is_token(workflow) and is_token(run) else None
+
+
+def partition_of(run: str, partitions: int) -> int:
+    """Computes the server's `{{partition(P,2)}}` of a run id: FNV-1a, 32 bit, modulo P (seen on 2.15.1)."""
+    digest = 2166136261
+    for byte in run.encode():
+        digest = ((digest ^ byte) * 16777619) & 0xFFFFFFFF
+    return digest % partitions

@@ -1,0 +1,1 @@
+"""Benchmarks: commands that measure; no test depends on a time."""

@@ -1,0 +1,101 @@
+"""Against: the pipeline beside another program that prints the same kind of lines, in alternating rounds.
+
+The other one is a folder with a `run.py` that takes the server's extra configuration as its argument, starts
+everything itself and prints "5000 runs x3 steps K=200: 4559 runs/s … ms/step 14.368" for each load of `SCHEDULE`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..report import Figure, Floor
+from ..server import SYNC_ALWAYS
+from .target import PipelineTarget
+
+
+class Shape(NamedTuple):
+    """A load."""
+
+    runs: int
+    in_flight: int
+    steps: int
+
+
+WARM_UP = Shape(500, 50, 3)
+FULL = Shape(5000, 200, 3)
+SCHEDULE = (WARM_UP, FULL, FULL, Shape(1, 1, 200), Shape(3, 1, 500))
+"""What `run.py` puts on itself, in this order; the pipeline gets the same."""
+
+LINE = re.compile(r"(\d+) runs x(\d+) steps K=(\d+): (\d+) runs/s .*p50 ([\d.]+) p99")
+SHARE_MIN = 0.9
+RUN_S_MAX = 600
+
+
+class Outcome(NamedTuple):
+    """One round of one side."""
+
+    runs_per_s: float
+    """Case A: the mean of the full loads."""
+    ms_per_step: float
+    """Case B: the mean of the sequential loads."""
+
+
+def measure_pipeline(mode: str) -> Outcome:
+    """Starts the pipeline anew and puts the schedule on it."""
+    with PipelineTarget(mode=mode) as target:
+        loads = [target.load(runs=shape.runs, in_flight=shape.in_flight, steps=shape.steps) for shape in SCHEDULE]
+    return _outcome([(shape, load.runs_per_s, load.p50_ms) for shape, load in zip(SCHEDULE, loads, strict=True)])
+
+
+def measure_other(folder: Path, mode: str) -> Outcome:
+    """Runs the other side once, with nothing left behind."""
+    with tempfile.TemporaryDirectory(prefix="against-") as scratch:
+        answer = subprocess.run(
+            [sys.executable, "run.py", *([mode] if mode == SYNC_ALWAYS else [])],
+            cwd=folder,
+            env={**os.environ, "TMPDIR": scratch, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=RUN_S_MAX,
+            check=True,
+        )
+    lines = [(Shape(*map(int, match.group(1, 3, 2))), float(match[4]), float(match[5])) for match in LINE.finditer(answer.stdout)]
+    assert tuple(shape for shape, _, _ in lines) == SCHEDULE, f"other loads than expected:\n{answer.stdout}"
+    return _outcome(lines)
+
+
+def figures(ours: Sequence[Outcome], others: Sequence[Outcome]) -> list[Figure]:
+    """Compares the rounds: at least nine tenths of the other's speed."""
+    return [
+        Figure(
+            case="A",
+            name="3 no-op remote steps, 200 in flight",
+            unit="runs/s",
+            values=[outcome.runs_per_s for outcome in ours],
+            baseline=[outcome.runs_per_s for outcome in others],
+            floor=Floor(kind="at least", bound=SHARE_MIN),
+        ),
+        Figure(
+            case="B",
+            name="sequential steps",
+            unit="ms/step",
+            values=[outcome.ms_per_step for outcome in ours],
+            baseline=[outcome.ms_per_step for outcome in others],
+            floor=Floor(kind="at most", bound=round(1 / SHARE_MIN, 3)),
+        ),
+    ]
+
+
+def _outcome(loads: Sequence[tuple[Shape, float, float]]) -> Outcome:
+    return Outcome(
+        statistics.mean(runs_per_s for shape, runs_per_s, _ in loads if shape == FULL),
+        statistics.mean(p50_ms / shape.steps for shape, _, p50_ms in loads if shape.in_flight == 1),
+    )

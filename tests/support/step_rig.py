@@ -1,0 +1,140 @@
+"""A step worker on the in-memory twin, in virtual time, with what a test asks of it and sees of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any, TypeVar
+
+import msgspec
+
+from jetrun.actors.errors import BrokerError
+from jetrun.actors.messages import StepResult, decode_body
+from jetrun.actors.names import RunKey
+from jetrun.actors.step import Step
+from jetrun.actors.work import Work, encode_work
+from jetrun.streams.lease import Lease
+from jetrun.streams.memory import MemoryBroker, MemoryServer
+from jetrun.streams.ports import Outgoing, PubAck
+from jetrun.streams.step_worker import StepWorker
+from jetrun.streams.subjects import App
+from support.simloop import Process, SimLoop, run
+
+T = TypeVar("T")
+
+APP = App("t")
+KEY = RunKey("order", "o-1")
+
+
+class Steps:
+    """A catalogue made of steps."""
+
+    def __init__(self, *steps: Step[..., Any]) -> None:
+        self.steps: Mapping[str, Step[..., Any]] = {step.name: step for step in steps}
+
+
+class Rig:
+    """The twin, an observer's connection, and workers in processes of their own."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        self.loop = loop
+        self.server = MemoryServer(loop.now_us)
+        self.server.provision(APP, ["default", "other"])
+        self.broker = MemoryBroker(self.server)
+        self.trace: list[str] = []
+        self.server.on_trace = self.trace.append
+        self.workers: dict[str, StepWorker] = {}
+        self.processes: dict[str, Process] = {}
+        self._brokers: dict[str, MemoryBroker] = {}
+        self.ended: dict[str, asyncio.Task[None]] = {}
+
+    async def start(
+        self,
+        *steps: Step[..., Any],
+        name: str = "w1",
+        queues: Mapping[str, int] | None = None,
+        lease: Lease | None = None,
+        drain_s: float = 20.0,
+    ) -> None:
+        """Starts a worker in a process and waits until it pulls."""
+        process = self.processes[name] = self.loop.process(name)
+
+        async def work() -> None:
+            broker = self._brokers[name] = MemoryBroker(self.server)
+            worker = StepWorker(
+                broker, APP, Steps(*steps), queues or {"default": 10}, worker_id=name, lease=lease, drain_s=drain_s
+            )
+            self.workers[name] = worker
+            started.set()
+            await worker.run()
+            await broker.close()
+
+        started = asyncio.Event()
+        self.ended[name] = process.spawn(work())
+        await started.wait()
+        ready = asyncio.ensure_future(self.workers[name].ready.wait())
+        await asyncio.wait({ready, self.ended[name]}, return_when=asyncio.FIRST_COMPLETED)
+        ready.cancel()
+        if self.ended[name].done():
+            await self.ended[name]
+
+    def crash(self, name: str) -> None:
+        """Ends a worker's process as by kill -9; the server sees the connection go."""
+        self.processes[name].crash()
+        self._brokers[name].kill()
+
+    async def ask(
+        self, step: str, *args: object, command: int = 1, attempt: int = 1, queue: str = "default", **fields: Any
+    ) -> PubAck:
+        """Publishes work for a step."""
+        work = Work(
+            workflow=KEY.workflow,
+            run=KEY.run,
+            command=command,
+            attempt=attempt,
+            name=step,
+            args=msgspec.Raw(msgspec.json.encode(args)),
+            token=f"token-{command}-{attempt}",
+            **fields,
+        )
+        return await self.ask_raw(encode_work(work), command=command, queue=queue)
+
+    async def ask_raw(self, raw: bytes, *, command: int = 1, queue: str = "default") -> PubAck:
+        return await self.broker.publish(Outgoing(APP.work_of(queue, KEY, command), raw))
+
+    async def results(self) -> list[StepResult]:
+        """Reads what workers have told the run."""
+        found = await self.broker.read(APP.mail, f"wf.{APP.name}.mail.>")
+        bodies = [decode_body("step", "", message.payload) for message in found]
+        return [body for body in bodies if isinstance(body, StepResult)]
+
+    async def wait_results(self, count: int = 1) -> list[StepResult]:
+        return await self.wait_value(self.results, lambda results: len(results) >= count)
+
+    async def wait_result(self) -> StepResult:
+        return (await self.wait_results())[0]
+
+    async def wait_acked(self) -> None:
+        """Waits until no work is left in the stream."""
+        await self.wait_value(self.work_left, lambda left: left == 0)
+
+    async def work_left(self) -> int:
+        return (await self.broker.stream_state(APP.work)).messages
+
+    async def wait_value(self, read: Callable[[], Awaitable[T]], is_wanted: Callable[[T], bool]) -> T:
+        """Reads until the value is the wanted one; the simulation's own limit ends a wait for nothing."""
+        while True:
+            with suppress(BrokerError):  # the server may be down meanwhile
+                if is_wanted(value := await read()):
+                    return value
+            await asyncio.sleep(0.01)
+
+
+def simulate(main: Callable[[Rig], Awaitable[None]], *, seed: int = 1, limit_s: float = 600.0) -> None:
+    """Runs a test in virtual time."""
+
+    async def simulation(loop: SimLoop) -> None:
+        await main(Rig(loop))
+
+    run(simulation, seed, limit_s=limit_s)
