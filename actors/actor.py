@@ -14,7 +14,8 @@ from typing import Final
 import msgspec
 
 from .admission import Verdict, judge, mark_of
-from .commands import Command, Retry, RunStep, StartTimer
+from .commands import Command, RunStep, StartTimer
+from .decision import Decision, Owed
 from .errors import BadMessage, ErrorInfo, InvalidValue, ReplayMismatch
 from .execution import Execution
 from .failures import error_info
@@ -24,20 +25,18 @@ from .limits import (
     EARLY_KEEP_US,
     PARK_RETRY_FIRST_US,
     PARK_RETRY_MAX_US,
-    RECORD_BYTES_MAX,
     RECORDS_MAX,
     TURN_BYTES_MAX,
     TURN_MESSAGES_MAX,
 )
 from .messages import Message, Pause, Resume, Start, Terminate, Tick
 from .names import RunKey
+from .parts import joined, split
 from .records import (
-    ENDED,
     VERSION,
     Outcome,
     Parked,
     Record,
-    Refused,
     StartMark,
     Summary,
     encode_record,
@@ -47,39 +46,6 @@ from .signals import Blocked
 from .workflow import Workflow
 
 PYTHON: Final = ".".join(platform.python_version_tuple()[:2])
-_COMMAND: Final = msgspec.json.Encoder()
-
-
-class Owed(msgspec.Struct, frozen=True, kw_only=True):
-    """What the last decision asks to be carried out; every part is safe to repeat (R7)."""
-
-    steps: list[RunStep] = []
-    retries: list[tuple[RunStep, Retry]] = []
-    timers: list[tuple[str, int]] = []
-    """Names and due times; a command's number is its timer's name."""
-    closed_timers: list[int] = []
-    closed_steps: list[RunStep] = []
-    outcome: Outcome | None = None
-    is_start: bool = False
-    parked: Parked | None = None
-    is_unparked: bool = False
-    is_paused: bool = False
-    refused: list[Refused] = []
-
-
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of one fold."""
-
-    records: list[bytes]
-    """To append in this order, each fenced by its predecessor; empty when nothing was folded."""
-    parts: list[Record]
-    folded: list[Message]
-    verdicts: list[Verdict]
-    """Messages that need no record; ack them after the append, or after R4's look when there is none."""
-    rest: list[Message]
-    """Messages for the next turn."""
-    uploads: dict[str, bytes]
-    """Large values by hash: store them before the append."""
 
 
 class Actor:
@@ -112,7 +78,9 @@ class Actor:
 
     def refs(self) -> set[str]:
         """Names the large values that a replay needs."""
-        found = {ref.sha256 for record in self._log for m in record.messages if (ref := refs_of(message_of(m))) is not None}
+        found = {
+            ref.sha256 for record in self._log for m in record.messages if (ref := refs_of(message_of(m))) is not None
+        }
         return found if not self.journal.has_ended else set()
 
     def replay(self, objects: Mapping[str, bytes]) -> Iterator[None]:
@@ -161,7 +129,9 @@ class Actor:
         was_parked = self.journal.parked is not None
         fold: Fold | None = None
         if self.workflow is None:
-            self._stop("unknown_workflow", f"workflow {self.key.workflow!r} is not registered in this worker; deploy it")
+            self._stop(
+                "unknown_workflow", f"workflow {self.key.workflow!r} is not registered in this worker; deploy it"
+            )
         elif self._halt is None:
             try:
                 fold = self._apply(taken, objects)
@@ -244,7 +214,9 @@ class Actor:
             steps, is_due = None, self.journal.parked is not None
         else:
             steps, is_due = execution.steps, Fold(execution, self.workflow, objects={}).is_due(message.at_us)
-        return judge(message, journal=self.journal, workflow=self.workflow, start=start, open_steps=steps, is_due=is_due)
+        return judge(
+            message, journal=self.journal, workflow=self.workflow, start=start, open_steps=steps, is_due=is_due
+        )
 
     def _wakes(self, message: Message) -> bool:
         body, parked = message.body, self.journal.parked
@@ -317,7 +289,9 @@ class Actor:
             if record.undecided:
                 backlog += messages
                 is_early = record.summary.status == "early"
-                self.owed = Owed(parked=record.parked, timers=[("early", record.at_us + EARLY_KEEP_US)] if is_early else [])
+                self.owed = Owed(
+                    parked=record.parked, timers=[("early", record.at_us + EARLY_KEEP_US)] if is_early else []
+                )
                 continue
             ordered = sorted([*backlog, *messages], key=_start_first)
             backlog = []
@@ -327,7 +301,13 @@ class Actor:
             yield
 
     def _replay_one(
-        self, execution: Execution, record: Record, messages: Sequence[Message], objects: Mapping[str, bytes], *, is_open_ended: bool
+        self,
+        execution: Execution,
+        record: Record,
+        messages: Sequence[Message],
+        objects: Mapping[str, bytes],
+        *,
+        is_open_ended: bool,
     ) -> None:
         execution.begin_decision(record.commands, is_open=is_open_ended)
         fold = Fold(execution, self._known(), objects=objects, recorded=record)
@@ -338,7 +318,10 @@ class Actor:
         if fold.outcome is not None and not is_open_ended:
             status = fold.outcome.status
             raise ReplayMismatch(
-                command=execution.last_command + 1, recorded="a run that goes on", asked=f"the end ({status})", source="its return"
+                command=execution.last_command + 1,
+                recorded="a run that goes on",
+                asked=f"the end ({status})",
+                source="its return",
             )
         self.owed = self._owe(execution, fold, record)
         if is_open_ended:
@@ -365,15 +348,26 @@ class Actor:
         summary = self.journal.summary
         start = next((m for m in taken if isinstance(m.body, Start)), None)
         if parked is not None:
-            summary = msgspec.structs.replace(summary, status="parked", started_at_us=summary.started_at_us or (start.at_us if start else 0))
+            summary = msgspec.structs.replace(
+                summary, status="parked", started_at_us=summary.started_at_us or (start.at_us if start else 0)
+            )
         record = self._record(taken, nonce, summary, undecided=True, parked=parked)
         self.owed = Owed(parked=parked if parked is not self.journal.parked else None, is_start=start is not None)
         if summary.status == "early" and self.journal.k == 0:
             self.owed = Owed(timers=[("early", record.at_us + EARLY_KEEP_US)])
-        return Decision(records=[encode_record(record)], parts=[record], folded=taken, verdicts=verdicts, rest=rest, uploads={})
+        return Decision(
+            records=[encode_record(record)], parts=[record], folded=taken, verdicts=verdicts, rest=rest, uploads={}
+        )
 
     def _decided(
-        self, taken: list[Message], verdicts: list[Verdict], rest: list[Message], nonce: str, fold: Fold, *, is_unparked: bool
+        self,
+        taken: list[Message],
+        verdicts: list[Verdict],
+        rest: list[Message],
+        nonce: str,
+        fold: Fold,
+        *,
+        is_unparked: bool,
     ) -> Decision:
         execution = self._execution
         assert execution is not None, "a decision was made"
@@ -397,12 +391,21 @@ class Actor:
         """Makes the parts of a half-appended decision that are missing."""
         outcome = fold.outcome
         rest = self._record(
-            [], record.nonce, self._summary(execution, fold, outcome), commands=execution.decided[len(record.commands) :], outcome=outcome
+            [],
+            record.nonce,
+            self._summary(execution, fold, outcome),
+            commands=execution.decided[len(record.commands) :],
+            outcome=outcome,
         )
         self.owed = self._owe(execution, fold, msgspec.structs.replace(record, outcome=outcome))
         parts = split(rest)
         return Decision(
-            records=[raw for _, raw in parts], parts=[p for p, _ in parts], folded=[], verdicts=[], rest=[], uploads=dict(execution.uploads)
+            records=[raw for _, raw in parts],
+            parts=[p for p, _ in parts],
+            folded=[],
+            verdicts=[],
+            rest=[],
+            uploads=dict(execution.uploads),
         )
 
     def _record(
@@ -427,7 +430,9 @@ class Actor:
             by=self._by,
             code=self._code(),
             python=PYTHON,
-            at_us=max([now_us, journal.now_us, *(m.at_us for m in taken)]) if undecided else max(now_us, journal.now_us),
+            at_us=max([now_us, journal.now_us, *(m.at_us for m in taken)])
+            if undecided
+            else max(now_us, journal.now_us),
             start=journal.start or _start_mark(taken),
             messages=[folded_of(m) for m in taken],
             fired=fold.fired if fold is not None else [],
@@ -467,13 +472,19 @@ class Actor:
             )
         is_start = any(folded.verb == "start" for folded in record.messages)
         first = execution.decided[0].n if execution.decided else execution.last_command + 1
-        timers = [(str(c.n), c.due_at_us) for c in execution.decided if isinstance(c, StartTimer) and c.n in execution.timers]
+        timers = [
+            (str(c.n), c.due_at_us) for c in execution.decided if isinstance(c, StartTimer) and c.n in execution.timers
+        ]
         limit_us = self._known().max_duration_us
         if is_start and limit_us:
             timers.append(("max", execution.started_at_us + limit_us))
         return Owed(
             steps=[c for c in execution.decided if isinstance(c, RunStep) and c.n in execution.steps],
-            retries=[(execution.steps[r.n].command, r) for r in fold.retries if r.n in execution.steps and execution.steps[r.n].attempt == r.attempt],
+            retries=[
+                (execution.steps[r.n].command, r)
+                for r in fold.retries
+                if r.n in execution.steps and execution.steps[r.n].attempt == r.attempt
+            ],
             timers=timers,
             closed_timers=[n for n, command in execution.closed.items() if command is None and n < first],
             closed_steps=[command for n, command in execution.closed.items() if command is not None and n < first],
@@ -495,68 +506,3 @@ def _start_mark(taken: Sequence[Message]) -> StartMark | None:
 def _too_long() -> Outcome:
     text = f"the run's log has reached {RECORDS_MAX} records; continue as a new run before that"
     return Outcome(status="failed", error=ErrorInfo(type="RunTooLong", message=text, code="run_too_long"))
-
-
-def split(record: Record) -> list[tuple[Record, bytes]]:
-    """Cuts a record into parts below `RECORD_BYTES_MAX`, all but the last marked `more` (R10)."""
-    raw = encode_record(record)
-    if len(raw) <= RECORD_BYTES_MAX:
-        return [(record, raw)]
-    envelope = len(encode_record(msgspec.structs.replace(record, commands=[], messages=[], outcome=None))) + 64
-    room = RECORD_BYTES_MAX - envelope
-    groups: list[list[Command]] = [[]]
-    used = sum(len(_COMMAND.encode(m)) + 1 for m in record.messages)
-    for command in record.commands:
-        size = len(_COMMAND.encode(command)) + 1
-        if used + size > room:
-            groups.append([])
-            used = 0
-        groups[-1].append(command)
-        used += size
-    if record.outcome is not None and used + len(_COMMAND.encode(record.outcome)) > room:
-        groups.append([])
-    parts: list[tuple[Record, bytes]] = []
-    k, prev, last = record.k, record.prev, len(groups) - 1
-    for index, commands in enumerate(groups):
-        is_first, is_last = index == 0, index == last
-        part = msgspec.structs.replace(
-            record,
-            k=k + index,
-            prev=prev,
-            commands=commands,
-            messages=record.messages if is_first else [],
-            fired=record.fired if is_first else [],
-            retries=record.retries if is_first else [],
-            refused=record.refused if is_first else [],
-            outcome=record.outcome if is_last else None,
-            summary=record.summary if is_last else _going_on(record.summary),
-            more=not is_last,
-        )
-        raw = encode_record(part)
-        parts.append((part, raw))
-        prev = record_hash(raw)
-    return parts
-
-
-def _going_on(summary: Summary) -> Summary:
-    return summary if summary.status not in ENDED else msgspec.structs.replace(summary, status="running", ended_at_us=0)
-
-
-def joined(log: Sequence[Record]) -> Iterator[tuple[Record, bool]]:
-    """Joins the parts of decisions; tells whether the last one is still open.
-
-    Undecided records between two parts (the run was parked half-way) come before the joined decision.
-    """
-    open_record: Record | None = None
-    for record in log:
-        if open_record is not None and not record.undecided:
-            record = msgspec.structs.replace(
-                open_record, commands=[*open_record.commands, *record.commands], outcome=record.outcome, more=record.more, summary=record.summary
-            )
-            open_record = None
-        if record.more:
-            open_record = record
-            continue
-        yield record, False
-    if open_record is not None:
-        yield open_record, True

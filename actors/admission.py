@@ -82,7 +82,9 @@ def judge(
             return None
 
 
-def _judge_start(message: Message, body: Start, workflow: Workflow[..., object] | None, start: StartMark | None) -> Verdict | None:
+def _judge_start(
+    message: Message, body: Start, workflow: Workflow[..., object] | None, start: StartMark | None
+) -> Verdict | None:
     mark = mark_of(body)
     if start is not None:
         if mark.hash == start.hash:
@@ -98,11 +100,15 @@ def _judge_start(message: Message, body: Start, workflow: Workflow[..., object] 
 
 def _judge_ended(message: Message, journal: Journal) -> Verdict:
     if isinstance(message.body, Hook):
-        return Verdict(message=message, code="ended", reason=f"the run has ended ({journal.status}); it takes no more hooks")
+        return Verdict(
+            message=message, code="ended", reason=f"the run has ended ({journal.status}); it takes no more hooks"
+        )
     return Verdict(message=message)
 
 
 def _judge_unknown(message: Message, journal: Journal) -> Verdict:
     if isinstance(message.body, (Terminate, Pause, Resume)):
-        return Verdict(message=message, code="no_run", reason=f"no run {journal.key} was started; {message.verb} needs one")
+        return Verdict(
+            message=message, code="no_run", reason=f"no run {journal.key} was started; {message.verb} needs one"
+        )
     return Verdict(message=message)  # a result, tick or child of a run that is forgotten

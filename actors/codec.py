@@ -40,6 +40,7 @@ _LONG_INTEGER: Final = re.compile(rb"[0-9]{19}")
 _NON_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _ROUND_TO_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 _DECODERS_KEPT_MAX: Final = 1024
+_REASON_SHOWN_MAX: Final = 500
 
 
 class TooLarge(ValueError):
@@ -200,14 +201,14 @@ def native_decoder(type_: object) -> msgspec.json.Decoder[object]:
 
 
 def misfit(error: Exception) -> str:
-    """Says why JSON does not fit, the path first."""
+    """Says why JSON does not fit, the path first; cut, because msgspec quotes what was sent."""
     if isinstance(error, RecursionError):
         return "nested too deeply"
     if not isinstance(error, (msgspec.MsgspecError, ValueError)):
-        return f"{type(error).__name__}: {error}"
-    text, _, place = str(error).partition(" - at `")
+        return f"{type(error).__name__}: {error}"[:_REASON_SHOWN_MAX]
+    text, _, place = str(error).rpartition(" - at `") if " - at `" in str(error) else (str(error), "", "")
     path = place.rstrip("`").replace("`", "")
-    text = (text[:1].lower() + text[1:]).replace("`", "")
+    text = (text[:1].lower() + text[1:]).replace("`", "")[:_REASON_SHOWN_MAX]
     return f"{path}: {text}" if path else text
 
 

@@ -13,8 +13,6 @@ from functools import lru_cache
 
 import msgspec
 
-type_ = type  # the class below has a field called `type`
-
 
 class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An exception as it travels: recorded in logs, sent in results and notices."""
@@ -269,28 +267,28 @@ class PortInUse(BrokerError):
 # --- exceptions across processes -------------------------------------------------------------------------------
 
 
-def qualified_name(cls: type_[BaseException]) -> str:
+def qualified_name(cls: type[BaseException]) -> str:
     """Names a class as `ErrorInfo.type` does."""
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
 @lru_cache(maxsize=512)
-def known_class(name: str) -> type_[Exception] | None:
+def known_class(name: str) -> type[Exception] | None:
     """Finds the exception class of that qualified name among builtins and loaded modules; imports nothing."""
     module_name, _, class_name = name.rpartition(".")
     module = builtins if not module_name else sys.modules.get(module_name)
     found = getattr(module, class_name, None)
-    return found if isinstance(found, type_) and issubclass(found, Exception) else None
+    return found if isinstance(found, type) and issubclass(found, Exception) else None
 
 
 @lru_cache(maxsize=512)
-def mixed_class(base: type_[JetrunError], name: str) -> type_[JetrunError]:
+def mixed_class(base: type[JetrunError], name: str) -> type[JetrunError]:
     """Makes the class that is both `base` and the class of that name, or returns `base` where that cannot be."""
     other = known_class(name)
     if other is None or issubclass(base, other) or other in (Exception, JetrunError):
         return base
     try:
         # `base` first: its __str__ and fields win, the other class is there for `except` alone.
-        return type_(other.__name__, (base, other), {"__module__": other.__module__})
+        return type(other.__name__, (base, other), {"__module__": other.__module__})
     except TypeError:  # incompatible layouts (some builtins written in C)
         return base

@@ -40,7 +40,6 @@ class _StepView(msgspec.Struct):
 class _BodyView(msgspec.Struct):
     payload: msgspec.Raw = msgspec.Raw(b"null")
     args: msgspec.Raw = msgspec.Raw(b"[]")
-    kwargs: msgspec.Raw | None = None
     ref: Ref | None = None
     reason: str = ""
 
@@ -77,7 +76,9 @@ def _events(record: Record) -> Iterator[Event]:
     if record.parked is not None:
         parked = record.parked
         data = {"code": parked.code, "tries": parked.tries, "retry_at_us": parked.retry_at_us}
-        yield Event(k=record.k, at_us=record.at_us, kind="run.parked", text=f"{parked.code}: {parked.reason}", data=data)
+        yield Event(
+            k=record.k, at_us=record.at_us, kind="run.parked", text=f"{parked.code}: {parked.reason}", data=data
+        )
     if record.outcome is not None:
         yield _end(record, record.outcome)
 
@@ -105,7 +106,12 @@ def _message(record: Record, folded: Folded) -> Iterator[Event]:
             yield event("run.started", _shown(body.args, body.ref), args=_plain(body.args, body.ref))
         case "hook":
             kind = "message.kept" if record.undecided else "hook.received"
-            yield event(kind, f"{folded.name} {_shown(body.payload, body.ref)}", name=folded.name, payload=_plain(body.payload, body.ref))
+            yield event(
+                kind,
+                f"{folded.name} {_shown(body.payload, body.ref)}",
+                name=folded.name,
+                payload=_plain(body.payload, body.ref),
+            )
         case "cancel":
             yield event("run.cancel_requested", body.reason, reason=body.reason)
         case "pause":

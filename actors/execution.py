@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import random
 import sys
 from collections import deque
 from collections.abc import Sequence
 from hashlib import blake2b, sha256
+from random import Random
 from types import CodeType, FrameType
 from typing import Any, Final, TypeVar, cast
 
@@ -81,14 +81,21 @@ class Execution:
     """
 
     def __init__(
-        self, workflow: Workflow[..., Any], *, app: str, key: RunKey, started_at_us: int, seed: str, next_command: int = 1
+        self,
+        workflow: Workflow[..., Any],
+        *,
+        app: str,
+        key: RunKey,
+        started_at_us: int,
+        seed: str,
+        next_command: int = 1,
     ) -> None:
         base = int.from_bytes(blake2b(str(key).encode(), digest_size=6).digest(), "big") << 12
         self.workflow = workflow
         self.app = app
         self.key = key
         self.started_at_us = started_at_us
-        self.loop = Loop(self, started_at_us=started_at_us, number_base=base)
+        self.loop = Loop.create(self, started_at_us=started_at_us, number_base=base)
         self.failure: ReplayMismatch | None = None
         self.steps: dict[int, OpenStep] = {}
         self.timers: dict[int, tuple[int, LoopTimer]] = {}
@@ -101,8 +108,8 @@ class Execution:
         self._cancel_waits = False
         self._shields = 0
         self._seed = seed
-        self._random: random.Random | None = None
-        self._uuids: random.Random | None = None
+        self._random: Random | None = None
+        self._uuids: Random | None = None
         self._due: list[tuple[int, int]] = []
         self._timer_kind = "sleep"
         self._next = next_command
@@ -190,7 +197,9 @@ class Execution:
         if reason:
             return Taken(refused=reason)
         if self.kept_count >= HOOKS_KEPT_MAX:
-            return Taken(refused=f"{HOOKS_KEPT_MAX} hook messages are kept already; the workflow has to wait for them first")
+            return Taken(
+                refused=f"{HOOKS_KEPT_MAX} hook messages are kept already; the workflow has to wait for them first"
+            )
         self.kept.setdefault(name, deque()).append(raw)
         self.kept_count += 1
         return Taken(is_kept=True)
@@ -217,7 +226,9 @@ class Execution:
             reason = self.cancel_reason
             if reason is not None:
                 return Outcome(status="cancelled", reason=reason)
-            return Outcome(status="failed", error=ErrorInfo(type="asyncio.CancelledError", message="the workflow cancelled itself"))
+            return Outcome(
+                status="failed", error=ErrorInfo(type="asyncio.CancelledError", message="the workflow cancelled itself")
+            )
         error = root.exception()
         if error is not None:
             return Outcome(status="failed", error=error_info(error))
@@ -308,17 +319,17 @@ class Execution:
             self._root.cancel(self.cancel_reason)
 
     @property
-    def random(self) -> random.Random:
+    def random(self) -> Random:
         """The run's own generator, the same on every replay."""
         if self._random is None:
-            self._random = random.Random(f"random/{self._seed}")  # noqa: S311  # decisions must repeat
+            self._random = Random(f"random/{self._seed}")  # noqa: S311  # decisions must repeat
         return self._random
 
     @property
-    def uuids(self) -> random.Random:
+    def uuids(self) -> Random:
         """The generator behind `uuid4`: apart from `random`, so that the two do not move each other."""
         if self._uuids is None:
-            self._uuids = random.Random(f"uuid/{self._seed}")  # noqa: S311  # decisions must repeat
+            self._uuids = Random(f"uuid/{self._seed}")  # noqa: S311  # decisions must repeat
         return self._uuids
 
     # --- inside ------------------------------------------------------------------------------------
@@ -443,4 +454,3 @@ def _source(workflow: Workflow[..., Any]) -> str:
 
 def _place(code: CodeType) -> str:
     return f"{code.co_filename}:{code.co_firstlineno}"
-

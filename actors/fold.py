@@ -90,7 +90,9 @@ class Fold:
         """Tells whether a message of that time would fire something."""
         due = self._execution.next_due()
         limit_us = self._workflow.max_duration_us
-        return (due is not None and due[0] <= at_us) or bool(limit_us and self._execution.started_at_us + limit_us <= at_us)
+        return (due is not None and due[0] <= at_us) or bool(
+            limit_us and self._execution.started_at_us + limit_us <= at_us
+        )
 
     # --- inside ---------------------------------------------------------------------------------
     def _run(self) -> None:
@@ -106,7 +108,9 @@ class Fold:
             if ends_at_us is not None and ends_at_us <= at_us and (due is None or ends_at_us < due[0]):
                 execution.loop.now_us = max(execution.loop.now_us, ends_at_us)
                 message = f"the run took longer than max_duration ({limit_us / 1e6:g} s)"
-                self.outcome = Outcome(status="failed", error=ErrorInfo(type="TimeoutError", message=message, code="max_duration"))
+                self.outcome = Outcome(
+                    status="failed", error=ErrorInfo(type="TimeoutError", message=message, code="max_duration")
+                )
             elif due is not None and due[0] <= at_us:
                 execution.loop.now_us = max(execution.loop.now_us, due[0])
                 self.fired.append(due[1])

@@ -115,5 +115,10 @@ def message_of(folded: Folded) -> Message:
 def folded_of(message: Message) -> Folded:
     """Writes a message as the log keeps it."""
     return Folded(
-        source=message.source, seq=message.seq, at_us=message.at_us, verb=message.verb, name=message.name, body=Raw(message.raw)
+        source=message.source,
+        seq=message.seq,
+        at_us=message.at_us,
+        verb=message.verb,
+        name=message.name,
+        body=Raw(message.raw),
     )

@@ -52,7 +52,14 @@ class LoopTimer(asyncio.TimerHandle):
 class RunTask(asyncio.Task[T]):
     """A task numbered within its run."""
 
-    def __init__(self, coro: Coroutine[Any, Any, T], loop: Loop, number: int, name: str | None, context: contextvars.Context | None) -> None:
+    def __init__(
+        self,
+        coro: Coroutine[Any, Any, T],
+        loop: Loop,
+        number: int,
+        name: str | None,
+        context: contextvars.Context | None,
+    ) -> None:
         self._number = number  # before super(): registration hashes the task
         super().__init__(coro, loop=loop, name=name or f"task-{number - loop.number_base}", context=context)
 
@@ -91,6 +98,11 @@ class Loop(asyncio.AbstractEventLoop):
         self._ready: deque[asyncio.Handle] = deque()
         self._numbers = 0
 
+    @classmethod
+    def create(cls, host: TimerHost, *, started_at_us: int, number_base: int) -> Loop:
+        """Makes a loop; the methods that asyncio declares abstract are refusals, set below."""
+        return cls(host, started_at_us=started_at_us, number_base=number_base)
+
     # --- running -----------------------------------------------------------------------------
     def run_until_quiet(self) -> None:
         """Runs ready callbacks until none is left or the loop is stopped.
@@ -112,7 +124,7 @@ class Loop(asyncio.AbstractEventLoop):
             budget = TURN_CALLBACKS_MAX
             while ready and not self.is_stopped:
                 handle = ready.popleft()
-                if handle._cancelled:  # type: ignore[attr-defined]  # asyncio.Handle.cancelled() is a call per callback
+                if handle._cancelled:  # the method cancelled() would be one more call per callback
                     continue
                 budget -= 1
                 if budget < 0:
@@ -178,7 +190,11 @@ class Loop(asyncio.AbstractEventLoop):
         return self.start_timer(self._started_at_us + round(when * 1e6), callback, args, context)
 
     def start_timer(
-        self, due_at_us: int, callback: Callable[..., object], args: tuple[Any, ...] = (), context: contextvars.Context | None = None
+        self,
+        due_at_us: int,
+        callback: Callable[..., object],
+        args: tuple[Any, ...] = (),
+        context: contextvars.Context | None = None,
     ) -> LoopTimer:
         """Starts a durable timer, or makes the callback ready when it is due already."""
         handle = LoopTimer((due_at_us - self._started_at_us) / 1e6, callback, args, self, context)
@@ -202,7 +218,9 @@ class Loop(asyncio.AbstractEventLoop):
     ) -> RunTask[Any]:
         if _is_called_by_standard_as_completed():
             coro.close()
-            raise NotDeterministic("this as_completed was imported before jetrun was; call it as `asyncio.as_completed(...)`")
+            raise NotDeterministic(
+                "this as_completed was imported before jetrun was; call it as `asyncio.as_completed(...)`"
+            )
         self._numbers += 1
         number = self.number_base + self._numbers
         task: RunTask[Any] = RunTask(coro, self, number, name, context)
@@ -220,7 +238,8 @@ class Loop(asyncio.AbstractEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Hears of tasks that were dropped or whose exception nobody looked at; garbage collection decides when, so
-        nothing may follow from it."""
+        nothing may follow from it.
+        """
 
     def get_task_factory(self) -> None:
         return None
@@ -262,7 +281,6 @@ _REFUSED: Final = {
 }  # fmt: skip
 for _name, _instead in _REFUSED.items():
     setattr(Loop, _name, _refusal(_name, _instead))
-Loop.__abstractmethods__ = frozenset()
 
 
 # --- as_completed ----------------------------------------------------------------------------------

@@ -201,9 +201,13 @@ def decode_body(verb: str, name: str, raw: bytes) -> Body:
     """
     cls = NAMED_VERBS.get(verb) if name else PLAIN_VERBS.get(verb)
     if cls is None or (name and not is_token(name)):
-        raise BadMessage("verb", f"unknown verb {_shown(verb + ('.' + name if name else ''))}; one of {', '.join(PUBLIC_VERBS)}")
+        raise BadMessage(
+            "verb", f"unknown verb {_shown(verb + ('.' + name if name else ''))}; one of {', '.join(PUBLIC_VERBS)}"
+        )
     if len(raw) > BODY_BYTES_MAX:
-        raise BadMessage("size", f"body of {len(raw)} bytes; at most {BODY_BYTES_MAX}, larger values go to the object store")
+        raise BadMessage(
+            "size", f"body of {len(raw)} bytes; at most {BODY_BYTES_MAX}, larger values go to the object store"
+        )
     check_depth(raw)
     try:
         if not raw.isascii():

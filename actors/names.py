@@ -55,7 +55,7 @@ def _reason(text: object) -> str:
     if text[0] in "_-":
         return f"starts with {text[0]!r}; start with a letter or digit"
     bad = next(c for c in text if _TOKEN.fullmatch("a" + c) is None)
-    return f"contains {ascii(bad)}; use letters, digits, '_' and '-'"
+    return f"contains {bad!a}; use letters, digits, '_' and '-'"
 
 
 def _shown(text: object) -> str:

@@ -21,7 +21,9 @@ VERSION: Final = 1
 LOOP_VERSION: Final = 1
 """Of the deterministic loop's scheduling rules: replay under another version compares, and parks where it differs."""
 
-Status: TypeAlias = Literal["running", "paused", "parked", "completed", "failed", "cancelled", "terminated", "continued"]
+Status: TypeAlias = Literal[
+    "running", "paused", "parked", "completed", "failed", "cancelled", "terminated", "continued"
+]
 ENDED: Final = frozenset({"completed", "failed", "cancelled", "terminated", "continued"})
 
 
@@ -146,7 +148,9 @@ def decode_record(raw: bytes) -> Record:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         version = _version(raw)
         if version > VERSION:
-            raise BadLog(f"record of version {version}, this worker reads up to {VERSION}; update the worker") from error
+            raise BadLog(
+                f"record of version {version}, this worker reads up to {VERSION}; update the worker"
+            ) from error
         raise BadLog(f"not a record: {error}") from error
     if record.v > VERSION:
         raise BadLog(f"record of version {record.v}, this worker reads up to {VERSION}; update the worker")
@@ -178,6 +182,8 @@ class _Arguments(msgspec.Struct, frozen=True, array_like=True):
 def start_hash(args: msgspec.Raw | bytes, kwargs: msgspec.Raw | bytes | None, ref: Ref | None = None) -> str:
     """Hashes a start's arguments, whatever their white space and the order of their keys: equal hash, same start (R15)."""
     plain = _Arguments(
-        args=msgspec.json.decode(args), kwargs=None if kwargs is None else msgspec.json.decode(kwargs), ref=ref.sha256 if ref else ""
+        args=msgspec.json.decode(args),
+        kwargs=None if kwargs is None else msgspec.json.decode(kwargs),
+        ref=ref.sha256 if ref else "",
     )
     return blake2b(msgspec.json.encode(plain, order="deterministic"), digest_size=8).hexdigest()

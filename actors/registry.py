@@ -44,7 +44,9 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
         for name in names:
             registry.add_module(_imported(name))
         if not registry.workflows and not registry.steps:
-            raise RegistrationError(f"no workflow or step in module(s) {', '.join(names) or '(none)'}; decorate with @workflow and @step")
+            raise RegistrationError(
+                f"no workflow or step in module(s) {', '.join(names) or '(none)'}; decorate with @workflow and @step"
+            )
         return registry
 
     def add_module(self, module: ModuleType) -> None:
@@ -78,8 +80,10 @@ def _imported(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             raise RegistrationError(f"no module {name!r}; is it installed, or the working directory right?") from error
-        raise RegistrationError(f"module {name!r} cannot be imported: it needs {error.name!r}, which is missing") from error
-    except BaseException as error:  # noqa: BLE001  # user code at import: whatever it raises is one clear line
+        raise RegistrationError(
+            f"module {name!r} cannot be imported: it needs {error.name!r}, which is missing"
+        ) from error
+    except BaseException as error:  # user code at import: whatever it raises is one clear line
         if isinstance(error, KeyboardInterrupt):
             raise
         raise RegistrationError(f"module {name!r} cannot be imported: {type(error).__name__}: {error}") from error

@@ -137,7 +137,11 @@ def step(
             name=step_name,
             queue=check_token("queue", queue),
             retry=RetryPolicy.build(
-                max_retries=max_retries, retry_delay=retry_delay, cap=retry_cap, jitter=jitter, non_retryable=non_retryable
+                max_retries=max_retries,
+                retry_delay=retry_delay,
+                cap=retry_cap,
+                jitter=jitter,
+                non_retryable=non_retryable,
             ),
             timeout_us=0 if timeout is None else duration_us(timeout, what=f"timeout of step {step_name!r}"),
             max_recovery_attempts=max_recovery_attempts,

@@ -213,14 +213,16 @@ def _leaf_reason(value: object) -> str | None:
         return f"{_type_name(cast(object, value))} {getattr(cast(object, value), '__qualname__', '')!r}; await it first"
     try:
         raw = _ENCODER.encode(value)
-        if isinstance(value, msgspec.Raw) or models.is_model(value):
-            msgspec.json.decode(raw)
     except UnicodeError:
         return "text with a lone surrogate, which UTF-8 cannot hold"
     except TypeError:
         return _unknown(value)
     except USER_ERRORS as error:
-        return f"object of type {_type_name(value)}: {error}"
+        return f"object of type {_type_name(value)}: {type(error).__name__}: {error}"
+    try:
+        msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, ValueError) as error:
+        return f"object of type {_type_name(value)} writes what is not JSON: {error}"
     return None
 
 

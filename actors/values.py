@@ -36,6 +36,9 @@ from .tree import USER_ERRORS
 
 __all__ = ["Packed", "Signature", "canonical", "check_type", "decode", "encode"]
 
+_NAME_SHOWN_MAX: Final = 64
+"""A name that no parameter has comes from outside and may be endless."""
+
 _RAW_LIST: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _RAW_TABLE: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ONLY_POSITION: Final = inspect.Parameter.POSITIONAL_ONLY
@@ -236,7 +239,7 @@ class Signature:
         return f"no such parameter; {f'it takes {taken}' if taken else 'it takes none'}"
 
     def _where(self, name: str) -> str:
-        return f"argument {name!r} of {self.what}"
+        return f"argument {name[:_NAME_SHOWN_MAX]!r} of {self.what}"
 
     def _name_at(self, index: int) -> str:
         names = self._by_position

@@ -134,7 +134,11 @@ def _feed_function(update: Callable[[bytes], None], function: FunctionType, seen
     seen.add(function)
     names: set[str] = set()
     _feed_code(update, function.__code__, names)
-    update(repr((function.__defaults__, function.__kwdefaults__)).encode(errors="replace") if _has_plain_defaults(function) else b"")
+    update(
+        repr((function.__defaults__, function.__kwdefaults__)).encode(errors="replace")
+        if _has_plain_defaults(function)
+        else b""
+    )
     for name in sorted(names):
         value = function.__globals__.get(name)
         if isinstance(value, (Step, Workflow)):

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 import typer
 
+from ..actors.errors import ServerLost
 from ..client.client import Client
 from ..client.settings import Settings
 from ..streams.connection import Login
@@ -44,11 +45,39 @@ def run(context: typer.Context, work: Callable[[Connection], Awaitable[T]], *, i
         broker = await connect(settings, name="wfctl", is_one_shot=True)
         connection = Connection(broker, settings.app, Output(is_json=is_json))
         try:
-            return await work(connection)
+            return await until_lost(broker, work(connection))
         finally:
             await connection.client.close()
 
     return run_async(connected)
+
+
+async def until_lost(broker: JetStream, work: Awaitable[T]) -> T:
+    """Awaits the work, and gives it up when the connection is gone for good.
+
+    Raises:
+        ServerLost: It was gone first.
+    """
+    lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def on_closed(reason: str) -> None:
+        if not lost.done():
+            lost.set_exception(ServerLost(f"connection to {broker.wire.target.shown} is gone: {reason}"))
+
+    broker.wire.on_closed.append(on_closed)
+    working = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([working, lost], return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        lost.result()
+        raise AssertionError("a future that is done holds the error")
+    finally:
+        broker.wire.on_closed.remove(on_closed)
+        lost.cancel()
+        if not working.done():
+            working.cancel()
+            await asyncio.wait([working])
 
 
 def run_async(work: Callable[[], Awaitable[T]]) -> T:

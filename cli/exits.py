@@ -64,6 +64,11 @@ def _leaves(error: BaseException) -> list[BaseException]:
     return [error]
 
 
+def first_line(error: JetrunError) -> str:
+    """Returns what an error says, without the remote traceback that some carry: `wfctl runs show` prints that."""
+    return str(error).split("\n--- remote traceback ---", 1)[0]
+
+
 def silence_stdout() -> None:
     """Points standard output nowhere, so that the flush at exit cannot complain about a reader that has left."""
     try:

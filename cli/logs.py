@@ -10,6 +10,7 @@ import sys
 from typing import Final, Literal, TypeAlias, override
 
 from . import render
+from .exits import UsageProblem
 
 Format: TypeAlias = Literal["text", "json"]
 
@@ -49,15 +50,15 @@ class JsonLines(logging.Formatter):
             "at": render.instant(int(record.created * 1_000_000)),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": _event(record),
             **_fields(record),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         try:
             return render.to_json(line)
-        except (TypeError, ValueError):  # a field that is no JSON: shown as Python shows it
-            return render.to_json({key: value if isinstance(value, (str, int)) else repr(value) for key, value in line.items()})
+        except (TypeError, ValueError):  # a field that is no JSON: an error, a name; shown as text
+            return render.to_json({key: value if isinstance(value, (str, int)) else str(value) for key, value in line.items()})
 
 
 class TextLines(logging.Formatter):
@@ -71,16 +72,39 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         level = render.paint(f"{record.levelname.lower():<7}", _COLOURS.get(record.levelno, "plain"), on=self._colours)
         fields = "".join(f" {key}={_shown(value)}" for key, value in _fields(record).items())
-        text = f"{render.clock(int(record.created * 1_000_000))} {level} {render.safe(record.getMessage() + fields)}"
+        text = f"{render.clock(int(record.created * 1_000_000))} {level} {render.safe(_event(record) + fields)}"
         if record.exc_info:
             text += "".join(f"\n    {render.safe(line)}" for line in self.formatException(record.exc_info).splitlines())
         return text
 
 
+def _event(record: logging.LogRecord) -> str:
+    """Names an event: what `telemetry.log` was given, or the message of anybody else's record."""
+    event = getattr(record, "event", None)
+    return event if isinstance(event, str) else record.getMessage()
+
+
 def _fields(record: logging.LogRecord) -> dict[str, object]:
-    return {key: value for key, value in vars(record).items() if key not in _PLAIN}
+    given = {key: value for key, value in vars(record).items() if key not in _PLAIN}
+    given.pop("event", None)
+    fields = given.pop("fields", None)
+    return {**given, **fields} if isinstance(fields, dict) else given
 
 
 def _shown(value: object) -> str:
     text = str(value)
     return text if text and " " not in text and '"' not in text else render.to_json(text)
+
+
+def check_format(text: str | None) -> Format | None:
+    """Returns the format if it is one."""
+    if text is None or text == "text" or text == "json":
+        return text
+    raise UsageProblem(f"--log-format {text!r} is neither `text` nor `json`")
+
+
+def check_level(text: str) -> str:
+    """Returns the level if it is one."""
+    if text not in ("debug", "info", "warning", "error"):
+        raise UsageProblem(f"--log-level {text!r} is none of `debug`, `info`, `warning`, `error`")
+    return text

@@ -137,12 +137,13 @@ async def list_runs(connection: Connection, workflow: str | None, status: str | 
 
 async def print_log(connection: Connection, run: str) -> None:
     """Prints the events that a run's log holds."""
-    from . import events
+    from .events import EventLines
     from .lookup import find_run
 
     key = await find_run(connection, run)
+    lines = EventLines(connection.out, with_run=False)
     for event in await connection.client.get(key.workflow, key.run).events():
-        events.show(connection.out, event, workflow=key.workflow, run=key.run, with_run=False)
+        lines.show(key, event)
 
 
 def _steer(context: typer.Context, run: str, verb: str, send: Callable[[RunHandle[Any]], Awaitable[object]]) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
 from .output import Output
-
-if TYPE_CHECKING:
-    from ..streams.server import EmbeddedServer
 
 Port: TypeAlias = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for a free one.")]
 Store: TypeAlias = Annotated[Path, typer.Option(file_okay=False, help="Directory for streams, logs and the server's lock.")]
@@ -31,14 +28,14 @@ def server(port: Port = DEFAULT_PORT, store: Store = DEFAULT_STORE, sync_always:
             raise StoreInUse(f"store {str(store)!r} is served at {running.url} by another process already; use that, or another --store")
         out = Output()
         out.line(f"server: {running.url}, store {store.absolute()}")
-        out.line(durability(running, sync_always=sync_always))
+        out.line(durability(sync_always=sync_always))
         out.line("ready: server " + running.url)
         words = waiting.until_stopped(running.wait_closed)
         if words is not None:
             raise ServerLost(f"nats-server at {running.url} has ended: {words or 'it said nothing'}")
 
 
-def durability(running: EmbeddedServer, *, sync_always: bool) -> str:
+def durability(*, sync_always: bool) -> str:
     """Says in one line what an acknowledged write survives."""
     if sync_always:
         return "durability: every write is on disk before it is acknowledged"

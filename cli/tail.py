@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import events, output
+from . import output
 from .closing import closing
+from .events import EventLines
 from .options import Json
 
 if TYPE_CHECKING:
@@ -60,12 +61,16 @@ async def follow_run(connection: Connection, key: RunKey) -> None:
     reader = Reader(connection.broker, connection.app)
     if await reader.last(key) is None:
         output.complain(f"{key} has no record yet: waiting for it to begin")
+    lines = EventLines(connection.out, with_run=False)
     async with closing(reader.tail(key)) as tailed:
         async for event in tailed:
-            events.show(connection.out, event, workflow=key.workflow, run=key.run, with_run=False)
+            lines.show(key, event)
 
 
 async def _follow_many(connection: Connection, workflow: str | None) -> None:
+    from ..actors.names import RunKey
+
+    lines = EventLines(connection.out, with_run=True)
     async with closing(connection.client.tail(workflow=workflow)) as tailed:
         async for found in tailed:
-            events.show(connection.out, found.event, workflow=found.workflow, run=found.run_id, with_run=True)
+            lines.show(RunKey(found.workflow, found.run_id), found.event)

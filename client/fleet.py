@@ -38,6 +38,9 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     """Of a step worker: what it pulls."""
     runs: int = 0
     """Of an actor worker: actors in its cache."""
+    appends: int = 0
+    refused_appends: int = 0
+    """Of an actor worker: records that it appended, and those that the fence refused: another had advanced the run."""
     is_leaving: bool = msgspec.field(default=False, name="leaving")
     """Its last beat: it drains and will be gone."""
 

@@ -7,16 +7,19 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from ..actors.errors import DefinitionError
-from ..actors.registry import Registry
+from ..actors import registry
+from ..actors.registry import RegistrationError, Registry
+
+_OURS: Final = (__file__, str(Path(registry.__file__).parent))
 
 
 def load(modules: Sequence[str]) -> Registry:
     """Imports the modules, as `python -m` would find them from here, and collects what is registered in them.
 
     Raises:
-        DefinitionError: One line: which module, what is wrong with it, and where.
+        RegistrationError: One line: which module, what is wrong with it, and where.
     """
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
@@ -29,13 +32,13 @@ def load(modules: Sequence[str]) -> Registry:
 def _import(module: str) -> None:
     if module.endswith(".py") or "/" in module:
         dotted = module.removesuffix(".py").strip("./").replace("/", ".")
-        raise DefinitionError(f"module {module!r} is a path; name it as in an import: {dotted}")
+        raise RegistrationError(f"module {module!r} is a path; name it as in an import: {dotted}")
     try:
         importlib.import_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever foreign code raises while it is imported, SystemExit included
-        raise DefinitionError(f"module {module!r} does not import: {_shown(error, module)}") from error
+        raise RegistrationError(f"module {module!r} does not import: {_shown(error, module)}") from error
 
 
 def _shown(error: BaseException, module: str) -> str:
@@ -43,6 +46,6 @@ def _shown(error: BaseException, module: str) -> str:
         return f"no module {error.name!r} in {Path.cwd()} or on sys.path"
     text = " ".join(str(error).split())
     frames = traceback.extract_tb(error.__traceback__)
-    inside = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
+    inside = [frame for frame in frames if "importlib" not in frame.filename and not frame.filename.startswith(_OURS)]
     place = f" ({inside[-1].filename}:{inside[-1].lineno})" if inside and not isinstance(error, SyntaxError) else ""
     return f"{type(error).__name__}: {text}{place}" if text else f"{type(error).__name__}{place}"

@@ -6,6 +6,7 @@ Options given in code win over the environment. Secrets never show in `repr`.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -51,4 +52,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def __repr__(self) -> str:
-        return f"Settings(url={self.url!r}, app={self.app!r}, user={self.user!r}, creds={self.creds!r})"
+        url = re.sub(r"//[^@/,]*@", "//", self.url)
+        return f"Settings(url={url!r}, app={self.app!r}, user={self.user!r}, creds={self.creds!r})"

@@ -61,9 +61,13 @@ class Starting:
             MessageRefused: The start was put among the dead messages.
         """
         news = asyncio.Event()
+
+        def hear(_subject: str, _payload: bytes, _reply: str) -> None:
+            news.set()
+
         async with AsyncExitStack() as stack:
             for subject in (self._session.app.live_of(self.key), self._session.app.done(self.key)):
-                subscription = await self._session.broker.listen(subject, lambda *_: news.set())
+                subscription = await self._session.broker.listen(subject, hear)
                 stack.push_async_callback(subscription.close)
             record = await self._find()
             if record is None:

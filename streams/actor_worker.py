@@ -6,19 +6,28 @@ the others; a drain hands everything over and loses nothing.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 
 import anyio
 import anyio.abc
 import msgspec
 
 from ..actors.errors import BadLog, BrokerError
-from ..actors.limits import ACTORS_CACHED_MAX, BEAT_S, BEATS_MISSED_MAX, BLOCKED_MAX_S, BLOCKED_WARN_S, DRAIN_S, SUSPECT_DELIVERIES
+from ..actors.limits import (
+    ACTORS_CACHED_MAX,
+    BEAT_S,
+    BEATS_MISSED_MAX,
+    BLOCKED_MAX_S,
+    BLOCKED_WARN_S,
+    DRAIN_S,
+    SUSPECT_DELIVERIES,
+)
 from ..actors.messages import Tick, encode_body
 from ..actors.names import RunKey
 from ..actors.records import ENDED, Summary
@@ -121,8 +130,14 @@ class ActorWorker:
         self._is_ready = anyio.Event()
         self._changed = anyio.Event()
         self._placing = anyio.Lock()
-        if self._note.suspect is not None and (self._note.suspect.is_blocked or self._note.suspect.deliveries >= SUSPECT_DELIVERIES):
-            reason = "the workflow held the loop until its worker was replaced" if self._note.suspect.is_blocked else "its worker died while it was folded, more than once"
+        if self._note.suspect is not None and (
+            self._note.suspect.is_blocked or self._note.suspect.deliveries >= SUSPECT_DELIVERIES
+        ):
+            reason = (
+                "the workflow held the loop until its worker was replaced"
+                if self._note.suspect.is_blocked
+                else "its worker died while it was folded, more than once"
+            )
             self._turns.suspects[self._note.suspect.key] = f"{reason}; change its code, then unpark the run"
 
     # --- life ---------------------------------------------------------------------------------------
@@ -200,7 +215,7 @@ class ActorWorker:
         with anyio.move_on_after(1):
             await self._broker.flush()
 
-    def _spawn(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
+    def _spawn(self, function: Callable[..., Coroutine[object, object, None]], *args: object) -> None:
         if self._tasks is not None:
             self._tasks.start_soon(function, *args)
 
@@ -248,7 +263,7 @@ class ActorWorker:
             now = anyio.current_time()
             if now - before > BEAT_S * BEATS_MISSED_MAX:
                 # The process was paused: others have taken over, whatever this one remembers.
-                log("worker.paused", 30, worker=self.worker_id, seconds=round(now - before, 1))
+                log("worker.paused", logging.WARNING, worker=self.worker_id, seconds=round(now - before, 1))
                 for partition in self._partitions:
                     partition.lose()
                 self._changed.set()
@@ -266,16 +281,15 @@ class ActorWorker:
             try:
                 await self._place()
             except BrokerError as error:
-                log("placement.failed", 30, error=error)
+                log("placement.failed", logging.WARNING, error=error)
                 await anyio.sleep(BEAT_S)
                 self._changed.set()
 
     async def _place(self) -> None:
         """Takes, keeps or gives away each partition as the live workers' ranking says."""
-        async with self._placing:
-            async with anyio.create_task_group() as tasks:
-                for partition in self._partitions:
-                    tasks.start_soon(self._place_one, partition)
+        async with self._placing, anyio.create_task_group() as tasks:
+            for partition in self._partitions:
+                tasks.start_soon(self._place_one, partition)
         self._send_beat()
 
     async def _place_one(self, partition: Partition) -> None:
@@ -331,7 +345,7 @@ class ActorWorker:
                 try:
                     await self._broker.publish_many(batch)
                 except BrokerError as error:
-                    log("index.failed", 30, error=error)
+                    log("index.failed", logging.WARNING, error=error)
                 for key in keys:
                     summary = self._turns.summary_of(key)
                     if isinstance(summary, Summary) and summary.status in ENDED:
@@ -344,6 +358,8 @@ class ActorWorker:
                 entry = msgspec.json.decode(stored.payload, type=IndexEntry)
                 key = RunKey(entry.workflow, entry.run)
                 if key.workflow in self._registry.workflows:
-                    await self._effects.publish(Outgoing(self._app.input(key, "timer"), encode_body(Tick(wake="parked"))))
+                    await self._effects.publish(
+                        Outgoing(self._app.input(key, "timer"), encode_body(Tick(wake="parked")))
+                    )
         except (BrokerError, BadLog, msgspec.DecodeError) as error:
-            log("parked.scan_failed", 30, error=error)
+            log("parked.scan_failed", logging.WARNING, error=error)

@@ -214,6 +214,11 @@ class Wire(Client):
         self.send(f"SUB {subject} {queue} {sid}\r\n".encode())
         return sid
 
+    def mute(self, sid: int) -> None:
+        """Asks the server to send nothing more; what it has sent by then still reaches the sink, until `detach`."""
+        self._subs.pop(sid, None)
+        self.send(f"UNSUB {sid}\r\n".encode())
+
     def detach(self, sid: int) -> None:
         """Ends a subscription of `attach`; nothing is called for it any more. Idempotent."""
         if self._sinks.pop(sid, None) is not None:

@@ -7,6 +7,7 @@ an actor worker died (R8). What is not answered is repeated until it is, or the 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -14,9 +15,9 @@ from typing import Final
 import anyio
 import msgspec
 
-from ..actors.actor import Owed
 from ..actors.admission import Verdict
 from ..actors.commands import Retry, RunStep
+from ..actors.decision import Owed
 from ..actors.errors import BadMessage, BrokerError, ErrorInfo
 from ..actors.messages import Ref, StepResult, Tick, decode_body, encode_body
 from ..actors.names import RunKey
@@ -131,9 +132,11 @@ class Effects:
             raw = msgspec.json.encode(msgspec.structs.replace(done, result=msgspec.UNSET, reason=done.reason[:1000]))
         self._broker.notify(self._app.done(key), raw)
 
-    async def bury(self, delivery: Delivery, key: RunKey | None, *, code: str, reason: str, message_id: str = "") -> None:
+    async def bury(
+        self, delivery: Delivery, key: RunKey | None, *, code: str, reason: str, message_id: str = ""
+    ) -> None:
         """Puts a message among the dead letters, durably, and tells who may be waiting."""
-        log("message.dead", 30, code=code, reason=reason, subject=delivery.subject, seq=delivery.seq)
+        log("message.dead", logging.WARNING, code=code, reason=reason, subject=delivery.subject, seq=delivery.seq)
         await self.publish(dead_letter(self._app, delivery, key, code=code, reason=reason))
         if key is not None:
             error = ErrorInfo(type="MessageRefused", message=reason, code=code)
@@ -157,9 +160,15 @@ class Effects:
                 ack = await self._broker.publish(message)
                 if ack.code == 0:
                     return
-                log("publish.refused", 30, subject=message.subject, code=ack.code, description=ack.description)
+                log(
+                    "publish.refused",
+                    logging.WARNING,
+                    subject=message.subject,
+                    code=ack.code,
+                    description=ack.description,
+                )
             except BrokerError as error:
-                log("publish.failed", 30, subject=message.subject, error=error)
+                log("publish.failed", logging.WARNING, subject=message.subject, error=error)
             await anyio.sleep(delay_s)
             delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
 
@@ -204,9 +213,7 @@ class Effects:
         partition = partition_of(key.run, self._partitions)
         n = int(name) if name.isdigit() else 0
         headers = {SCHEDULE: f"@at {instant(due_at_us)}", SCHEDULE_TARGET: self._app.fired(partition, key)}
-        return Outgoing(
-            self._app.timer(partition, key, name), encode_body(Tick(n=n, due_at_us=due_at_us)), headers
-        )
+        return Outgoing(self._app.timer(partition, key, name), encode_body(Tick(n=n, due_at_us=due_at_us)), headers)
 
     def _retry(self, key: RunKey, command: RunStep, retry: Retry) -> Outgoing:
         headers = {
@@ -226,7 +233,7 @@ class Effects:
         try:
             acks = await self._broker.publish_many([message for message, _, _ in batch])
         except BrokerError as error:
-            log("effects.failed", 30, error=error)
+            log("effects.failed", logging.WARNING, error=error)
             for message, debt, command in batch:
                 await self._settle(message, debt, command)
             return
@@ -234,7 +241,13 @@ class Effects:
             if ack.code == 0 or (command is not None and ack.code == WRONG_LAST):
                 continue  # 10071: it is queued or running already, which is success (R8)
             if ack.code != UNKNOWN:
-                log("effect.refused", 30, subject=message.subject, code=ack.code, description=ack.description)
+                log(
+                    "effect.refused",
+                    logging.WARNING,
+                    subject=message.subject,
+                    code=ack.code,
+                    description=ack.description,
+                )
             await self._settle(message, debt, command)
 
     async def _settle(self, message: Outgoing, debt: Debt, command: RunStep | None) -> None:
@@ -265,7 +278,7 @@ class Effects:
                 if ack.code == 0:
                     return
             except BrokerError as error:
-                log("effect.failed", 30, subject=message.subject, error=error)
+                log("effect.failed", logging.WARNING, subject=message.subject, error=error)
             await anyio.sleep(delay_s)
             delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
 
@@ -329,11 +342,9 @@ class Effects:
         try:
             await self._broker.purge(stream, subject)
         except BrokerError as error:  # stale ticks and closed steps are recognised when they come
-            log("purge.failed", 30, subject=subject, error=error)
+            log("purge.failed", logging.WARNING, subject=subject, error=error)
 
 
 def instant(at_us: int) -> str:
     """Writes a time as RFC 3339 in UTC with microseconds, as `@at` wants it."""
     return (_EPOCH + timedelta(microseconds=at_us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-

@@ -34,7 +34,9 @@ class Tether:
     it means. Standard input is closed to it. Make it in a thread that lasts: for the kernel the parent is that thread.
     """
 
-    def __init__(self, argv: Sequence[str], *, note_path: str = "", environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, argv: Sequence[str], *, note_path: str = "", environment: Mapping[str, str] | None = None
+    ) -> None:
         life_read, self._life_write = os.pipe()
         self.beats_fd, beats_write = os.pipe()
         os.set_blocking(self.beats_fd, False)

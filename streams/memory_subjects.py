@@ -16,7 +16,10 @@ _WILDCARD: Final = re.compile(r"\{\{wildcard\((\d+)\)\}\}")
 
 
 class Transform:
-    """Rewrites the subjects that match `source` to `target`; others stay as they are."""
+    """Rewrites the subjects that match `source` to `target`.
+
+    Others stay as they are, and so do subjects that hold a `*` or `>` of their own (seen on 2.15.1).
+    """
 
     def __init__(self, source: str, target: str) -> None:
         self._source = source
@@ -25,7 +28,7 @@ class Transform:
         self._target = target.split(".")
 
     def apply(self, subject: str) -> str:
-        if not matches(self._source, subject):
+        if not is_literal(subject) or not matches(self._source, subject):
             return subject
         tokens = subject.split(".")
         return ".".join(self._token(part, tokens) for part in self._target)

@@ -6,6 +6,7 @@ Nothing is handed on before the takeover read: what an earlier owner had in its 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -101,7 +102,7 @@ class Partition:
             try:
                 await self._broker.unpin(stream, consumer)
             except BrokerError as error:
-                log("partition.unpin_failed", 30, partition=self.number, error=error)
+                log("partition.unpin_failed", logging.WARNING, partition=self.number, error=error)
 
     def lose(self) -> None:
         """Takes note that others may have served it meanwhile: nothing is handed on before another takeover read."""
@@ -151,12 +152,14 @@ class Partition:
         try:
             while self.is_claimed and not self._is_settled:
                 try:
-                    mail = await self._left(self._app.mail, self._app.mail_consumer(self.number), self._app.mail_filter(self.number))
+                    mail = await self._left(
+                        self._app.mail, self._app.mail_consumer(self.number), self._app.mail_filter(self.number)
+                    )
                     fired = await self._left(
                         self._app.timers, self._app.fired_consumer(self.number), self._app.fired_filter(self.number)
                     )
                 except BrokerError as error:
-                    log("partition.takeover_failed", 30, partition=self.number, error=error)
+                    log("partition.takeover_failed", logging.WARNING, partition=self.number, error=error)
                     await anyio.sleep(_RETRY_S)
                     continue
                 if self.is_claimed:

@@ -87,6 +87,5 @@ class Peers:
         return {name for _, beat in self._beats.values() for name in beat.workflows}
 
 
-
 def _weight(worker: str, partition: int) -> bytes:
     return blake2b(f"{worker}/{partition}".encode(), digest_size=8).digest()

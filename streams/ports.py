@@ -188,7 +188,9 @@ class Broker(Protocol):
         """
         ...
 
-    def scan(self, stream: str, subject: str, *, follow: bool = False, last_per_subject: bool = False) -> AsyncIterator[Stored]:
+    def scan(
+        self, stream: str, subject: str, *, follow: bool = False, last_per_subject: bool = False
+    ) -> AsyncIterator[Stored]:
         """Yields messages of a filter in stream order by a short-lived ordered consumer, without gap.
 
         Args:

@@ -208,7 +208,9 @@ def _check_consumers(wanted: Definitions, found: Inventory) -> None:
     for stream, definitions in wanted.consumers.items():
         for definition in definitions:
             there = found.consumer(stream, definition.durable_name)
-            for name in _CONSUMER_FIXED if there is not None else ():
+            if there is None:
+                continue
+            for name in _CONSUMER_FIXED:
                 old, new = getattr(there.definition, name), getattr(definition, name)
                 if old != new:
                     raise ProvisioningRefused(

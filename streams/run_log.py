@@ -6,6 +6,7 @@ one and three nodes differ): after every answer but a plain success the log itse
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import anyio
@@ -41,6 +42,16 @@ class RunLog:
         """
         ack = await self._broker.publish(self.entry(key, raw, after_seq))
         return await self.resolve(key, raw, after_seq, ack)
+
+    async def append_all(self, key: RunKey, records: Sequence[bytes], after_seq: int) -> list[int] | None:
+        """Appends the parts of a decision one after the other, as `append` does each."""
+        seqs: list[int] = []
+        for raw in records:
+            seq = await self.append(key, raw, seqs[-1] if seqs else after_seq)
+            if seq is None:
+                return None
+            seqs.append(seq)
+        return seqs
 
     async def resolve(self, key: RunKey, raw: bytes, after_seq: int, ack: PubAck) -> int | None:
         """Finds out what an answer to an append means, repeating the append where it was not stored.
@@ -78,7 +89,9 @@ class RunLog:
         last = await self._broker.last(self._app.log, self._app.log_of(key))
         if last is None or last.seq <= after_seq:
             return None if (last.seq if last is not None else 0) == after_seq else 0
-        for stored in await self._broker.read(self._app.log, self._app.log_of(key), from_seq=after_seq + 1, to_seq=last.seq):
+        for stored in await self._broker.read(
+            self._app.log, self._app.log_of(key), from_seq=after_seq + 1, to_seq=last.seq
+        ):
             try:
                 other = decode_record(stored.payload)
             except BadLog:
@@ -125,4 +138,3 @@ def _read_one(actor: Actor, message: Stored) -> bool:
             raise
         return False
     return True
-

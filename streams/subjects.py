@@ -171,7 +171,9 @@ class App(msgspec.Struct, frozen=True):
         name = tokens[7] if len(tokens) == 8 else ""
         if (verb not in NAMED_VERBS or not is_token(name)) if len(tokens) == 8 else (verb not in PLAIN_VERBS):
             shown = ascii(".".join(tokens[6:]))[:80]
-            raise BadMessage("verb", f"unknown verb {shown}; one of {', '.join(PUBLIC_VERBS)} (hook and update take a name)")
+            raise BadMessage(
+                "verb", f"unknown verb {shown}; one of {', '.join(PUBLIC_VERBS)} (hook and update take a name)"
+            )
         return MailAddress(int(tokens[3]), RunKey(workflow, run), verb, name)
 
     def read_work(self, subject: str) -> RunKey | None:

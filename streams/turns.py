@@ -7,25 +7,29 @@ per run and hundreds across runs, their effects and acks sent together. A run is
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+import logging
+from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 import anyio
 import msgspec
 
-from ..actors.actor import Actor, Decision
+from ..actors.actor import Actor
 from ..actors.admission import Verdict
+from ..actors.decision import Decision
 from ..actors.errors import BadLog, BrokerError, JetrunError
 from ..actors.fold import refs_of
-from ..actors.limits import LOADS_MAX, REPLAY_YIELD_S, SUSPECT_DELIVERIES, TIMER_SERVED_US, TURN_MESSAGES_MAX
+from ..actors.limits import LOADS_MAX, SUSPECT_DELIVERIES, TIMER_SERVED_US, TURN_MESSAGES_MAX
 from ..actors.messages import Start, Tick
 from ..actors.names import RunKey
 from ..actors.registry import Registry
 from .effects import Debt, Effects
 from .letters import Letter, Unreadable
+from .loading import Loader
 from .ports import Broker
 from .run_log import RunLog
+from .slots import Slot, Slots
 from .subjects import App
 from .telemetry import log
 from .watchdog import Watchdog
@@ -44,21 +48,6 @@ class Stats(msgspec.Struct):
     refused_appends: int = 0
     loads: int = 0
     dead: int = 0
-
-
-class Slot:
-    """A run's place in this worker: its letters, and its actor while that is cached."""
-
-    __slots__ = ("actor", "is_busy", "is_ready", "key", "letters", "must_load", "partition")
-
-    def __init__(self, key: RunKey, partition: int) -> None:
-        self.key = key
-        self.partition = partition
-        self.actor: Actor | None = None
-        self.letters: list[Letter] = []
-        self.is_busy = False
-        self.is_ready = False
-        self.must_load = False
 
 
 class Pending:
@@ -110,18 +99,17 @@ class Turns:
         self._watchdog = watchdog
         self._log = RunLog(broker, app)
         self._by = by
-        self._cached_max = cached_max
+        self._slots = Slots(cached_max)
+        self._loader = Loader(broker, app, registry, effects, watchdog, by=by)
         self._spawn = spawn
         self._known_workflows = known_workflows
         self._on_started = on_started
         self._on_ended = on_ended
-        self._slots: OrderedDict[RunKey, Slot] = OrderedDict()
         self._ready: deque[Slot] = deque()
         self._is_pumping = False
         self._loads = anyio.CapacityLimiter(LOADS_MAX)
         self._nonces = 0
         self._turns = 0
-        self._cached = 0
         self._idle: anyio.Event | None = None
 
     # --- intake -----------------------------------------------------------------------------------
@@ -134,9 +122,7 @@ class Turns:
                 self._turns += 1
                 self._spawn(self._bury, letter)
                 continue
-            slot = self._slots.get(letter.key)
-            if slot is None:
-                slot = self._slots[letter.key] = Slot(letter.key, letter.partition)
+            slot = self._slots.of(letter.key, letter.partition)
             slot.letters.append(letter)
             if not slot.is_busy and not slot.is_ready:
                 slot.is_ready = True
@@ -148,25 +134,28 @@ class Turns:
     @property
     def cached(self) -> int:
         """Actors in the cache."""
-        return self._cached
+        return self._slots.cached
 
     def summary_of(self, key: RunKey) -> object | None:
         """Returns a cached run's summary."""
-        slot = self._slots.get(key)
+        slot = self._slots.find(key)
         return slot.actor.journal.summary if slot is not None and slot.actor is not None else None
 
     async def wait_idle(self, partition: int | None = None) -> None:
-        """Waits until no turn is under way (of a partition's runs, or at all)."""
-        while (any(s.is_busy and s.partition == partition for s in self._slots.values())) if partition is not None else self._turns:
+        """Waits until no turn is under way: of a partition's runs, or at all."""
+        while self._is_busy(partition):
             if self._idle is None:
                 self._idle = anyio.Event()
             await self._idle.wait()
 
+    def _is_busy(self, partition: int | None) -> bool:
+        if partition is None:
+            return bool(self._turns)
+        return any(slot.is_busy and slot.partition == partition for slot in self._slots)
+
     def drop(self, partition: int) -> None:
         """Forgets a partition's runs: another worker serves them now. Letters in hand stay unacked."""
-        for slot in [s for s in self._slots.values() if s.partition == partition and not s.is_busy]:
-            slot.letters.clear()
-            self._remove(slot)
+        self._slots.drop(lambda slot: slot.partition == partition)
 
     # --- the pump ------------------------------------------------------------------------------------
     async def _pump(self) -> None:
@@ -234,27 +223,6 @@ class Turns:
             isinstance(letter.message.body, Start) and letter.delivery.deliveries == 1 for letter in letters
         )
 
-    def _new_actor(self, slot: Slot) -> Actor:
-        return Actor(self._app.name, slot.key, self._registry.workflows.get(slot.key.workflow), by=self._by)
-
-    def _keep(self, slot: Slot, actor: Actor) -> None:
-        if slot.actor is None:
-            self._cached += 1
-        slot.actor = actor
-        slot.must_load = False
-
-    def _forget(self, slot: Slot) -> None:
-        """Drops a slot's actor; it is loaded anew when needed."""
-        if slot.actor is not None:
-            slot.actor.close()
-            slot.actor = None
-            self._cached -= 1
-        slot.must_load = True
-
-    def _remove(self, slot: Slot) -> None:
-        self._forget(slot)
-        self._slots.pop(slot.key, None)
-
     def _nonce(self) -> str:
         self._nonces += 1
         return f"{self._by}.{self._nonces}"
@@ -263,8 +231,8 @@ class Turns:
     def _fold(self, slot: Slot, letters: list[Letter], objects: dict[str, bytes]) -> Pending | None:
         actor = slot.actor
         if actor is None:
-            actor = self._new_actor(slot)
-            self._keep(slot, actor)
+            actor = self._loader.new_actor(slot.key)
+            self._slots.keep(slot, actor)
         messages = [letter.message for letter in letters]
         if actor.workflow is None and not actor.journal.k and slot.key.workflow not in self._known_workflows():
             return Pending(slot, actor, letters, self._refuse_unknown(slot.key, letters))
@@ -286,14 +254,16 @@ class Turns:
         names = ", ".join(sorted(self._registry.workflows)) or "none"
         reason = f"workflow {key.workflow!r} is not registered; this app has: {names}"
         verdicts = [
-            Verdict(message=letter.message, code="" if isinstance(letter.message.body, Tick) else "workflow", reason=reason)
+            Verdict(
+                message=letter.message, code="" if isinstance(letter.message.body, Tick) else "workflow", reason=reason
+            )
             for letter in letters
         ]
         return Decision(records=[], parts=[], folded=[], verdicts=verdicts, rest=[], uploads={})
 
     def _return(self, slot: Slot, letters: Sequence[Letter]) -> None:
         """Puts letters back and gives the run another turn with a fresh actor."""
-        self._forget(slot)
+        self._slots.forget(slot)
         slot.letters = [*letters, *slot.letters]
         self._release(slot)
 
@@ -307,20 +277,8 @@ class Turns:
                 if not self._is_pumping:
                     self._is_pumping = True
                     self._spawn(self._pump)
-        elif slot.actor is None:
-            self._slots.pop(slot.key, None)
         else:
-            self._slots.move_to_end(slot.key)
-            self._evict()
-
-    def _evict(self) -> None:
-        while self._cached > self._cached_max:
-            for slot in self._slots.values():
-                if slot.actor is not None and not slot.is_busy and not slot.letters:
-                    self._remove(slot)
-                    break
-            else:
-                return
+            self._slots.rest(slot)
 
     # --- loading --------------------------------------------------------------------------------------------
     async def _prepare(self, slot: Slot, letters: list[Letter]) -> None:
@@ -329,93 +287,23 @@ class Turns:
             async with self._loads:
                 actor = slot.actor
                 if actor is None or actor.needs_objects:
-                    self._forget(slot)
-                    actor = await self._load(slot)
-                    self._keep(slot, actor)
-                    await self._pay(slot, actor, letters)
-                wanted = {ref.sha256 for letter in letters if (ref := refs_of(letter.message)) is not None}
-                if actor.needs_objects:
-                    wanted |= actor.refs()
-                objects, missing = await self._objects(slot.key, wanted)
-            if missing:
-                await self._bury_missing(slot, letters, missing)
-                letters = [x for x in letters if (r := refs_of(x.message)) is None or r.sha256 not in missing]
+                    self._slots.forget(slot)
+                    actor = await self._loader.load(slot.key, letters, self.suspects)
+                    self._slots.keep(slot, actor)
+                    if actor.journal.k and not actor.journal.has_ended:
+                        self._on_started(slot.key, actor.journal.started_at_us)
+                objects, letters = await self._loader.objects_for(actor, letters)
             part = self._fold(slot, letters, objects) if letters else None
             if part is not None:
                 await self._complete([part])
             elif slot.is_busy and not letters:
                 self._release(slot)
         except (BrokerError, BadLog) as error:
-            log("run.load_failed", 30, run=slot.key, error=error)
+            log("run.load_failed", logging.WARNING, run=slot.key, error=error)
             await anyio.sleep(_RETRY_S)
             self._return(slot, letters)
         finally:
             self._end_turn()
-
-    async def _load(self, slot: Slot) -> Actor:
-        self.stats.loads += 1
-        actor = self._new_actor(slot)
-        await self._log.read_into(actor)
-        if not actor.journal.k:
-            return actor
-        if slot.key in self.suspects:
-            return actor
-        objects, _ = await self._objects(slot.key, actor.refs() if not actor.needs_objects else set())
-        began = anyio.current_time()
-        replay = actor.replay(objects)
-        while True:
-            self._watchdog.begin(slot.key, 1)
-            try:
-                is_done = next(replay, self) is self
-            finally:
-                interrupted = self._watchdog.end()
-            if interrupted:
-                self.suspects[slot.key] = "the workflow held the loop while its log was replayed"
-                return await self._load(slot)
-            if is_done:
-                break
-            if anyio.current_time() - began > REPLAY_YIELD_S:
-                await anyio.lowlevel.checkpoint()
-                began = anyio.current_time()
-        if actor.unfinished is not None:
-            await self._finish(actor, actor.unfinished)
-        if not actor.journal.has_ended:
-            self._on_started(slot.key, actor.journal.started_at_us)
-        return actor
-
-    async def _finish(self, actor: Actor, rest: Decision) -> None:
-        """Appends the missing parts of a decision that a crash cut in two."""
-        seqs = await self._append_parts(actor, rest)
-        if seqs is None:
-            raise BadLog(f"{actor.key} was advanced by another worker while it was loaded")
-        await self._effects.carry_out([self._debt(actor, is_repeat=True)])
-        actor.commit(rest, seqs)
-
-    async def _pay(self, slot: Slot, actor: Actor, letters: Sequence[Letter]) -> None:
-        """Carries out what the last decision owes, if one of its messages is still unacked (R7)."""
-        if actor.journal.k and any(actor.journal.has_folded(letter.message) for letter in letters):
-            await self._effects.carry_out([self._debt(actor, is_repeat=True)])
-
-    async def _objects(self, key: RunKey, wanted: Collection[str]) -> tuple[dict[str, bytes], set[str]]:
-        objects: dict[str, bytes] = {}
-        missing: set[str] = set()
-        for digest in wanted:
-            data = await self._broker.get_object(self._app.values, f"{key.workflow}/{key.run}/{digest}")
-            if data is None:
-                missing.add(digest)
-            else:
-                objects[digest] = data
-        return objects, missing
-
-    async def _bury_missing(self, slot: Slot, letters: Sequence[Letter], missing: Collection[str]) -> None:
-        for letter in letters:
-            ref = refs_of(letter.message)
-            if ref is not None and ref.sha256 in missing:
-                verdict = Verdict(
-                    message=letter.message, code="missing_value", reason=f"no object {ref.sha256} of {slot.key} in the store"
-                )
-                await self._effects.bury_verdict(letter, verdict)
-                self._ack(letter)
 
     async def _bury(self, unreadable: Unreadable) -> None:
         try:
@@ -463,7 +351,7 @@ class Turns:
             elif len(part.decision.records) == 1:
                 single.append(part)
             else:
-                seqs = await self._append_parts(part.actor, part.decision)
+                seqs = await self._log.append_all(part.slot.key, part.decision.records, part.actor.journal.seq)
                 self._note(part, seqs, stored)
         if single:
             entries = [self._log.entry(p.slot.key, p.decision.records[0], p.actor.journal.seq) for p in single]
@@ -483,19 +371,14 @@ class Turns:
             return
         if part.actor.journal.k:
             self.stats.refused_appends += 1
-            log("append.refused", 30, run=part.slot.key, after=part.actor.journal.seq, refused=self.stats.refused_appends)
+            log(
+                "append.refused",
+                30,
+                run=part.slot.key,
+                after=part.actor.journal.seq,
+                refused=self.stats.refused_appends,
+            )
         self._return(part.slot, part.letters)
-
-    async def _append_parts(self, actor: Actor, decision: Decision) -> list[int] | None:
-        seqs: list[int] = []
-        after = actor.journal.seq
-        for raw in decision.records:
-            seq = await self._log.append(actor.key, raw, after)
-            if seq is None:
-                return None
-            seqs.append(seq)
-            after = seq
-        return seqs
 
     async def _upload(self, part: Pending) -> None:
         prefix = f"{part.slot.key.workflow}/{part.slot.key.run}"
@@ -505,7 +388,7 @@ class Turns:
                     await self._broker.put_object(self._app.values, f"{prefix}/{digest}", data)
                     break
                 except JetrunError as error:
-                    log("upload.failed", 30, run=part.slot.key, error=error)
+                    log("upload.failed", logging.WARNING, run=part.slot.key, error=error)
                     await anyio.sleep(_RETRY_S)
 
     async def _is_current(self, part: Pending) -> bool:
@@ -516,7 +399,7 @@ class Turns:
             if await self._log.last_seq(part.slot.key) == part.actor.journal.seq:
                 return True
         except BrokerError as error:
-            log("log.unreachable", 30, run=part.slot.key, error=error)
+            log("log.unreachable", logging.WARNING, run=part.slot.key, error=error)
             await anyio.sleep(_RETRY_S)
         self._return(part.slot, part.letters)
         return False
@@ -535,7 +418,10 @@ class Turns:
                 await self._again(slot.key, verdict.message.body)
         for record in decision.parts:
             for refused in record.refused:
-                letter = next((x for x in part.letters if x.message.seq == refused.seq and x.message.source == refused.source), None)
+                letter = next(
+                    (x for x in part.letters if x.message.seq == refused.seq and x.message.source == refused.source),
+                    None,
+                )
                 if letter is not None:
                     await self._effects.bury_verdict(
                         letter, Verdict(message=letter.message, code=refused.code, reason=refused.reason)
@@ -547,7 +433,7 @@ class Turns:
             self._serve_short_timers(part)
         slot.letters = [letters[id(message)] for message in decision.rest] + slot.letters
         if part.actor.journal.has_ended or part.actor.is_spent or not part.actor.journal.k:
-            self._forget(slot)
+            self._slots.forget(slot)
         self._release(slot)
 
     def _ack(self, letter: Letter) -> None:
@@ -572,7 +458,7 @@ class Turns:
         try:
             await self._broker.publish(self._effects.tick(key, n, due_at_us))
         except BrokerError as error:  # the scheduled message comes too
-            log("tick.failed", 30, run=key, error=error)
+            log("tick.failed", logging.WARNING, run=key, error=error)
 
 
 def _is_late(began: float) -> bool:

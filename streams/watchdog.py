@@ -7,6 +7,7 @@ that, and otherwise interrupts the code by an asynchronous exception, which reac
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import sys
 import threading
@@ -91,12 +92,12 @@ class Watchdog:
                 continue
             if self._reported_since != since:
                 self._reported_since = since
-                log("workflow.blocks", 40, run=key, seconds=round(held_s, 1), stack=self._stack())
+                log("workflow.blocks", logging.ERROR, run=key, seconds=round(held_s, 1), stack=self._stack())
             if held_s >= self._limit_s:
                 self._act(key, since)
 
     def _act(self, key: RunKey, since: float) -> None:
-        log("workflow.blocked", 50, run=key, seconds=self._limit_s, stack=self._stack())
+        log("workflow.blocked", logging.CRITICAL, run=key, seconds=self._limit_s, stack=self._stack())
         if self._note.is_kept:
             self._note.blocked()
             sys.stderr.flush()

@@ -222,17 +222,30 @@ async def test_mail_without_a_verb_has_no_stream(world: World) -> None:
 
 
 @contract
-async def test_literal_wildcards_and_extra_tokens_are_stored_as_they_are(world: World) -> None:
-    """The worker's check of subjects would never be reached (R10)."""
+async def test_mail_with_extra_tokens_or_an_unknown_verb_reaches_its_partition(world: World) -> None:
+    """The worker's check of subjects would never see it (R10)."""
     broker = await world.connect()
+    prefix = f"wf.{world.app.name}"
 
-    acks = await broker.publish_many(
-        [Outgoing(f"wf.{world.app.name}.run.{rest}", b"{}") for rest in ("*.>.start", "order.o-1.a.b.c", "order.o-1.*")]
-    )
+    acks = await broker.publish_many([Outgoing(f"{prefix}.run.order.o-1.{verb}", b"{}") for verb in ("a.b.c", "cancl")])
+
+    assert [ack.code for ack in acks] == [0, 0]
+    stored = await broker.read(world.app.mail, world.app.mail_filter(partition_of("o-1", PARTITIONS)))
+    assert [message.subject.split(".", 4)[4] for message in stored] == ["order.o-1.a.b.c", "order.o-1.cancl"]
+
+
+@contract
+async def test_mail_with_a_literal_wildcard_is_stored_where_no_partition_sees_it(world: World) -> None:
+    """The server acknowledges it and rewrites nothing: whoever dead-letters it has to look at the door itself (R10)."""
+    broker = await world.connect()
+    prefix = f"wf.{world.app.name}"
+    subjects = [f"{prefix}.run.{rest}" for rest in ("*.>.start", "order.*.start", "order.o-1.>")]
+
+    acks = await broker.publish_many([Outgoing(subject, b"{}") for subject in subjects])
 
     assert [ack.code for ack in acks] == [0, 0, 0]
-    stored = await broker.read(world.app.mail, f"wf.{world.app.name}.mail.>")
-    assert [message.subject.split(".", 4)[4] for message in stored] == ["*.>.start", "order.o-1.a.b.c", "order.o-1.*"]
+    assert await broker.read(world.app.mail, f"{prefix}.mail.>") == []
+    assert [message.subject for message in await broker.read(world.app.mail, f"{prefix}.run.>")] == subjects
 
 
 @contract

@@ -63,7 +63,8 @@ def slow(calls: Calls, seconds: float, name: str = "slow", queue: str = "default
 class NoLease:
     """A lease that is never renewed: what a loop that hangs, or a paused process, looks like to the server."""
 
-    async def run(self, _held: object) -> None:
+    async def run(self, held: object) -> None:
+        del held
         await asyncio.sleep(10**6)
 
 

@@ -1,0 +1,75 @@
+"""What type checkers must infer; never run, checked with all other files. `misuse.py.txt` holds what they must refuse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, assert_type
+
+from jetrun.actors import Call, Step, Workflow, call, hook, step, workflow
+from jetrun.actors.records import Record
+from jetrun.client import Client, DeadLetter, Event, RunHandle, RunStatus, RunSummary
+
+
+@dataclass
+class Approval:
+    ok: bool
+    reviewer: str
+
+
+@step
+async def charge(order_id: str, cents: int) -> float:
+    return cents / 100
+
+
+@step(queue="slow")
+def count(words: list[str]) -> dict[str, int]:
+    return {word: words.count(word) for word in words}
+
+
+@workflow
+async def order(order_id: str, *, express: bool = False) -> str:
+    assert_type(await charge(order_id, 4200), float)
+    assert_type(await charge(order_id, cents=4200), float)
+    assert_type(await hook("approval", Approval), Approval)
+    return f"{order_id} {express}"
+
+
+@workflow(name="bill", max_duration="7d")
+async def billing(number: int) -> Approval | None:
+    return None
+
+
+async def client_side(client: Client) -> None:
+    assert_type(order.call("o-1"), Call[str])
+    assert_type(call("order", 1, two=2), Call[Any])
+
+    run = await client.start(
+        order.call("o-1", express=True), run_id="o-1", hooks=[("approval", Approval(ok=True, reviewer="ann"))]
+    )
+    assert_type(run, RunHandle[str])
+    assert_type(await run.result(), str)
+    assert_type(await run.result(timeout=5), str)
+    assert_type(await run.status(), RunStatus)
+    assert_type(await run.log(), list[Record])
+    assert_type([event async for event in run.tail()], list[Event])
+
+    bill = await client.start(billing.call(7), run_id="b-7", conflict="fail")
+    assert_type(await bill.result(), Approval | None)
+    takes_any_handle(bill)
+
+    assert_type(client.get(billing, "b-7"), RunHandle[Approval | None])
+    assert_type(client.get("order/o-1"), RunHandle[Any])
+    assert_type([run async for run in client.list(status="running", limit=5)], list[RunSummary])
+    assert_type([letter async for letter in client.dead()], list[DeadLetter])
+
+    async with await Client.connect("nats://localhost", app="shop") as connected:
+        assert_type(connected, Client)
+
+
+def takes_any_handle(run: RunHandle[object]) -> None: ...
+
+
+def takes_definitions(workflow: Workflow[[int], Approval | None], step: Step[[list[str]], dict[str, int]]) -> None: ...
+
+
+takes_definitions(billing, count)
