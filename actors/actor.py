@@ -185,9 +185,12 @@ class Actor:
         start = journal.start
         is_kept = journal.status in ("paused", "parked") or start is None
         size = 0
+        ids: set[str] = set()
         queue = list(messages) if start is not None else sorted(messages, key=_start_first)
         for index, message in enumerate(queue):
             verdict = self._judge(message, start)
+            if verdict is None and message.body.id in ids:
+                verdict = Verdict(message=message)  # the same intent twice in one turn (R5)
             if verdict is not None:
                 verdicts.append(verdict)
                 continue
@@ -201,6 +204,8 @@ class Actor:
             if is_full or (wakes and taken):
                 return taken, verdicts, queue[index:], not is_kept
             taken.append(message)
+            if message.body.id:
+                ids.add(message.body.id)
             if isinstance(message.body, Start) and begins:
                 start = mark_of(message.body)
             is_kept = is_kept and not wakes
@@ -256,7 +261,9 @@ class Actor:
         execution.begin_decision()
         fold = Fold(execution, self._known(), objects=objects)
         for message in self._in_order(taken):
-            if fold.outcome is None and execution.failure is None:
+            if fold.outcome is not None:
+                fold.refuse_ended(message)
+            elif execution.failure is None:
                 fold.apply(message)
         if execution.failure is not None:
             raise execution.failure

@@ -31,6 +31,8 @@ _UNITS_US: Final = {
 _TEXT: Final = re.compile("".join(rf"(?:([0-9]{{1,18}}(?:\.[0-9]{{1,9}})?){unit})?" for unit in _UNITS_US))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_FAR_S: Final = 1e12
+"""Beyond every bound: numbers are cut here, because the largest floats overflow when they become microseconds."""
 _SHOWN_MAX: Final = 60
 
 
@@ -43,12 +45,22 @@ def duration_us(value: Duration, *, what: str) -> int:
     Raises:
         InvalidDuration: Not understood, negative, or out of bounds.
     """
-    span_us = _span_us(value, what)
-    if span_us < 0:
-        raise InvalidDuration(f"{what}: {_shown(value)} is negative; use 0 or more")
-    if span_us > DELAY_US_MAX:
+    us = span_us(value, what=what)
+    if us > DELAY_US_MAX:
         raise InvalidDuration(f"{what}: {_shown(value)} is too far away, at most {format_us(DELAY_US_MAX)} are allowed")
-    return span_us
+    return us
+
+
+def span_us(value: Duration, *, what: str) -> int:
+    """Returns the span in microseconds, however long: for what is capped afterwards.
+
+    Raises:
+        InvalidDuration: Not understood, or negative.
+    """
+    us = _read_us(value, what)
+    if us < 0:
+        raise InvalidDuration(f"{what}: {_shown(value)} is negative; use 0 or more")
+    return us
 
 
 def due_at_us(value: Duration | datetime, *, now_us: int, what: str) -> int:
@@ -98,18 +110,14 @@ def format_instant(us: int) -> str:
     return instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if instant.year >= 1000 else f"{us}us"
 
 
-def _span_us(value: object, what: str) -> int:
+def _read_us(value: object, what: str) -> int:
     match value:
         case bool():
             pass
         case int():
             return value * _SECOND_US
         case float() if isfinite(value):
-            return (
-                round(value * _SECOND_US)
-                if abs(value) < DELAY_US_MAX
-                else DELAY_US_MAX + (1 if value > 0 else -2 * DELAY_US_MAX)
-            )
+            return round(max(-_FAR_S, min(value, _FAR_S)) * _SECOND_US)
         case timedelta():
             return value // _MICROSECOND
         case str():

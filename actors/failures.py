@@ -31,14 +31,14 @@ def error_info(exc: BaseException) -> ErrorInfo:
 def _text(exc: BaseException) -> str:
     try:
         return str(exc)
-    except Exception as error:  # noqa: BLE001  whatever __str__ does, the failure itself is what counts
+    except BaseException as error:  # noqa: BLE001  whatever __str__ does, the failure itself is what counts
         return f"<no message: __str__ raised {type(error).__qualname__}>"
 
 
 def _traceback(exc: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(exc))
-    except Exception as error:  # noqa: BLE001  notes, groups and causes are user code too
+    except BaseException as error:  # noqa: BLE001  notes, groups and causes are user code too
         reason = f"<causes and notes left out: {type(error).__qualname__}>\n"
         return "".join(traceback.format_tb(exc.__traceback__)) + reason
 

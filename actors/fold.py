@@ -86,6 +86,13 @@ class Fold:
                 pass  # Tick: it brings time; Update, ChildResult: refused before they get here
         self._run()
 
+    def refuse_ended(self, message: Message) -> None:
+        """Refuses a hook that follows the outcome within the same turn, as one of a later turn is refused (R15)."""
+        assert self.outcome is not None, "called after the outcome"
+        if isinstance(message.body, Hook):
+            reason = f"the run has ended ({self.outcome.status}); it takes no more hooks"
+            self.refused.append(Refused(source=message.source, seq=message.seq, code="ended", reason=reason))
+
     def is_due(self, at_us: int) -> bool:
         """Tells whether a message of that time would fire something."""
         due = self._execution.next_due()

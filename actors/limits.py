@@ -163,7 +163,8 @@ MAIL_MESSAGE_BYTES_MAX: Final = BODY_BYTES_MAX + 4 * 1024
 MAIL_BYTES_MAX: Final = 1024 * 1024 * 1024
 DEAD_BYTES_MAX: Final = 256 * 1024 * 1024
 STREAM_BYTES_MIN: Final = 16 * 1024 * 1024
-"""Stream sizes; halved down to the least where the account or disk allows less, then an operator's to change."""
+STREAM_SHARE: Final = 4
+"""Stream sizes, at most a quarter of the account's storage each; halved down to the least where the account or disk allows less, then an operator's to change."""
 
 DEAD_AGE_S: Final = 30 * 86_400
 DUPLICATE_WINDOW_S: Final = 0.1
@@ -203,6 +204,9 @@ RECONNECT_PAUSE_S: Final = 0.25
 RECONNECTS_ONE_SHOT_MAX: Final = 12
 """Workers reconnect for ever; a command gives up after some 3 s."""
 
+RETIRED_S: Final = 5.0
+"""How long a subscription that was ended still takes what the server had sent before it knew."""
+
 PING_INTERVAL_S: Final = 10
 PINGS_OUTSTANDING_MAX: Final = 2
 """A server that is gone without a word is noticed after 20 to 30 s (nats-py's default: 4 to 6 minutes)."""
@@ -241,6 +245,27 @@ OBJECT_CHUNK_BYTES: Final = 128 * 1024
 OBJECT_TIMEOUT_S: Final = 20.0
 """The object store's usual chunk, far below the server's `max_payload`, and the time for a whole value."""
 
+# --- the client --------------------------------------------------------------------------------
+READ_AGAIN_S: Final = 10.0
+"""A run that somebody waits for is read again after this time without a notice (R19)."""
+
+WAIT_SWEEP_S: Final = 1.0
+WAIT_SWEEP_READS_MAX: Final = 1_000
+"""Runs read again per sweep: a hundred thousand waiting runs are a trickle of reads, never a burst."""
+
+LISTEN_IDLE_S: Final = 60.0
+"""A subscription to a workflow's ends is kept this long without a waiter: who starts and waits in turn needs it again."""
+
+REPLICA_LAGS_S: Final = (0.005, 0.02, 0.1, 0.5)
+"""Pauses before reading again after a `done` notice that overtook its record on the way to the replica that answers."""
+
+SEND_TRIES: Final = 3
+SEND_PAUSE_S: Final = 0.3
+"""A message to a run without an answer is sent again; for some 0.3 s nobody answers for a stream that changes its leader."""
+
+BEATS_LISTEN_S: Final = 1.2
+"""In this time each worker has been heard."""
+
 assert TURN_BYTES_MAX < RECORD_BYTES_MAX
 assert 2 * RECORD_BYTES_MAX <= SERVER_PAYLOAD_BYTES_MAX
 assert VALUE_INLINE_BYTES_MAX < BODY_BYTES_MAX < RECORD_BYTES_MAX
@@ -251,3 +276,5 @@ assert 3 * WORK_PROGRESS_S < WORK_ACK_WAIT_S
 assert BEAT_S * BEATS_MISSED_MAX < 4
 assert PULL_TICK_S < PIN_PULL_EXPIRES_S < PIN_TIMEOUT_S
 assert OBJECT_CHUNK_BYTES < RECORD_BYTES_MAX < PUBLISH_BYTES_PENDING_MAX <= UNSENT_BYTES_MAX
+assert BEAT_S < BEATS_LISTEN_S
+assert WAIT_SWEEP_S < READ_AGAIN_S

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, cast
 
 import msgspec
 
-from .durations import Duration, due_at_us, duration_us
+from .durations import Duration, due_at_us, duration_us, span_us
 from .errors import DefinitionError, ErrorInfo, InvalidDuration, qualified_name
 from .limits import DELAY_US_MAX, RETRIES_MAX, RETRY_DELAY_CAP_S, STEP_RETRIES
 
@@ -108,7 +108,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             return min(max(0, retry_after_us), DELAY_US_MAX)
         if self.compute is None:
             return self.delays_us[min(attempt, len(self.delays_us)) - 1]
-        delay_us = min(self.cap_us, duration_us(self.compute(attempt), what=f"retry_delay after attempt {attempt}"))
+        delay_us = min(self.cap_us, span_us(self.compute(attempt), what=f"retry_delay after attempt {attempt}"))
         return _jittered(delay_us, f"{seed}:{attempt}") if self.is_jittered else delay_us
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+import anyio
 import msgspec
 import typer
 
@@ -21,6 +22,8 @@ from .options import globals_of
 from .output import Output
 
 T = TypeVar("T")
+
+DEFAULT_URL: Final = Settings().url
 
 
 class Connection:
@@ -58,26 +61,19 @@ async def until_lost(broker: JetStream, work: Awaitable[T]) -> T:
     Raises:
         ServerLost: It was gone first.
     """
-    lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    reasons: list[str] = []
+    with anyio.CancelScope() as scope:
 
-    def on_closed(reason: str) -> None:
-        if not lost.done():
-            lost.set_exception(ServerLost(f"connection to {broker.wire.target.shown} is gone: {reason}"))
+        def on_closed(reason: str) -> None:
+            reasons.append(reason)
+            scope.cancel()
 
-    broker.wire.on_closed.append(on_closed)
-    working = asyncio.ensure_future(work)
-    try:
-        await asyncio.wait([working, lost], return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            return working.result()
-        lost.result()
-        raise AssertionError("a future that is done holds the error")
-    finally:
-        broker.wire.on_closed.remove(on_closed)
-        lost.cancel()
-        if not working.done():
-            working.cancel()
-            await asyncio.wait([working])
+        broker.wire.on_closed.append(on_closed)
+        try:
+            return await work
+        finally:
+            broker.wire.on_closed.remove(on_closed)
+    raise ServerLost(f"the connection to {broker.wire.target.shown} is gone for good: {', '.join(reasons)}")
 
 
 def run_async(work: Callable[[], Awaitable[T]]) -> T:
@@ -90,6 +86,12 @@ def run_async(work: Callable[[], Awaitable[T]]) -> T:
         return asyncio.run(awaited())
     except BaseExceptionGroup as group:
         raise unwrap(group) from None
+
+
+def jetstream_of(connection: Connection) -> JetStream:
+    """Returns the connection's server side; commands that look behind the streams need a real one."""
+    assert isinstance(connection.broker, JetStream)
+    return connection.broker
 
 
 def settings_of(context: typer.Context) -> Settings:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
 import typer
 
+from ..actors.names import RunKey
 from . import arguments, render
 from .closing import closing
 from .options import Json, Run
 
 if TYPE_CHECKING:
     from .connection import Connection
+
+_READS_MAX: Final = 64
 
 app = typer.Typer(no_args_is_help=True, help="See who waits for a hook, and send it.")
 
@@ -23,7 +28,7 @@ def list_(
     run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="That run's hooks; of all runs if left out.")] = None,
     json: Json = False,
 ) -> None:
-    """List hooks that runs wait for. Of all runs: from the index, which may be a second behind."""
+    """List hooks that runs wait for. Of all runs: a run younger than a second may be missing."""
     from . import connection
 
     connection.run(context, lambda connected: list_hooks(connected, run), is_json=json)
@@ -53,17 +58,17 @@ async def list_hooks(connection: Connection, run: str | None) -> None:
     if run is not None:
         from .lookup import find_run
 
-        key = await find_run(connection, run)
-        status = await connection.client.get(key.workflow, key.run).status()
-        rows = [(key.workflow, key.run, wait.name, wait.type, status.started_at_us) for wait in status.hooks_open]
+        rows = await _waits_of(connection, [await find_run(connection, run)])
     else:
+        keys: list[RunKey] = []
         async with closing(connection.client.list()) as found:
             async for summary in found:
                 if not summary.ended_at_us:
-                    rows += [
-                        (summary.workflow, summary.run_id, wait.name, wait.type, summary.started_at_us)
-                        for wait in summary.hooks_open
-                    ]
+                    keys.append(RunKey(summary.workflow, summary.run_id))
+                if len(keys) == _READS_MAX:
+                    rows += await _waits_of(connection, keys)
+                    keys.clear()
+        rows += await _waits_of(connection, keys)
     if connection.out.is_json:
         for workflow, run_id, name, type_, started in rows:
             connection.out.json(
@@ -72,6 +77,20 @@ async def list_hooks(connection: Connection, run: str | None) -> None:
         return
     shown = [[f"{workflow}/{run_id}", name, type_, render.instant(started)] for workflow, run_id, name, type_, started in rows]
     connection.out.table(["RUN", "HOOK", "TYPE", "RUN STARTED"], shown, empty="no hooks are waited for")
+
+
+async def _waits_of(connection: Connection, keys: Sequence[RunKey]) -> list[tuple[str, str, str, str, int]]:
+    """Reads what runs wait for from their last records: the index tells which runs there are, not how they stand."""
+    from ..client.reader import Reader
+
+    reader = Reader(connection.broker, connection.app)
+    records = await asyncio.gather(*(reader.last(key) for key in keys))
+    return [
+        (key.workflow, key.run, wait.name, wait.type, record.summary.started_at_us)
+        for key, record in zip(keys, records, strict=True)
+        if record is not None
+        for wait in record.summary.hooks_open
+    ]
 
 
 async def send_hook(

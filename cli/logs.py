@@ -7,10 +7,19 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Final, Literal, TypeAlias, override
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from . import render
 from .exits import UsageProblem
+
+if TYPE_CHECKING:
+    from typing_extensions import override  # known to type checkers without being installed
+else:
+
+    def override(method: object) -> object:
+        """Stands in for `typing.override`, which Python 3.11 lacks."""
+        return method
+
 
 Format: TypeAlias = Literal["text", "json"]
 

@@ -123,12 +123,12 @@ async def list_runs(connection: Connection, workflow: str | None, status: str | 
         async for summary in found:
             count += 1
             if out.is_json and not limit:
-                out.json(summary)
+                out.json(_line(summary))
             else:
                 kept.append(summary)
     if out.is_json:
         for summary in kept:
-            out.json(summary)
+            out.json(_line(summary))
         return
     out.table(["RUN", "STATUS", "STARTED", "TOOK", "WAITS FOR"], [_row(summary) for summary in kept], empty="no runs")
     if count > len(kept):
@@ -162,6 +162,12 @@ async def steer(connection: Connection, run: str, verb: str, send: Callable[[Run
     if isinstance(status, str) and status != "running":
         told = f"{verb}: {key} is {status}"
     connection.out.line(told)
+
+
+def _line(summary: RunSummary) -> dict[str, object]:
+    """Makes the JSON of a list's line: the name first, then all that the index holds."""
+    fields = {name: getattr(summary, name) for name in summary.__struct_fields__ if name not in ("workflow", "run_id")}
+    return {"workflow": summary.workflow, "run": summary.run_id, **fields}
 
 
 def _row(summary: RunSummary) -> list[str]:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
+import anyio
 import msgspec
 
 from ..actors.errors import NotProvisioned
@@ -26,12 +27,12 @@ from ..streams.step_worker import StepWorker
 from ..streams.subjects import App
 from ..streams.telemetry import log
 from . import connection
-from .exits import DONE, FAILURE, INTERRUPTED
+from .exits import DONE, FAILURE, INTERRUPTED, unwrap
 from .output import complain
 
 T = TypeVar("T")
 
-_SILENT_BEATS_S: Final = 1.0
+_BEAT_S: Final = 1.0
 
 
 class Worker(Protocol):
@@ -62,14 +63,40 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     facts: str
 
 
+async def serve_actors(
+    settings: Settings, registry: Registry, modules: Sequence[str], options: ActorOptions, lifeline: Lifeline | None
+) -> int:
+    """Runs an actor worker until it is told to end, and returns the exit code.
+
+    Raises:
+        NotProvisioned: Something that it needs is not on the server; names the command that makes it.
+        ServerLost: No server answers, or the connection is gone for good.
+    """
+    async with anyio.create_task_group() as tasks:
+        if lifeline is not None:
+            tasks.start_soon(_beat_for_ever, lifeline)
+        js = await connection.connect(settings, name="wfctl worker actors", is_one_shot=False)
+        try:
+            code = await serve(js, await open_actors(js, settings, registry, modules, options))
+        finally:
+            await js.close()
+        tasks.cancel_scope.cancel()
+    return code
+
+
+async def serve_steps(settings: Settings, registry: Registry, modules: Sequence[str], queues: dict[str, int]) -> int:
+    """Runs a step worker; as `serve_actors`."""
+    js = await connection.connect(settings, name="wfctl worker steps", is_one_shot=False)
+    try:
+        return await serve(js, await open_steps(js, settings, registry, modules, queues))
+    finally:
+        await js.close()
+
+
 async def open_actors(
     js: JetStream, settings: Settings, registry: Registry, modules: Sequence[str], options: ActorOptions
 ) -> Service:
-    """Makes an actor worker, once everything that it needs is on the server.
-
-    Raises:
-        NotProvisioned: Something is missing; names the command that makes it.
-    """
+    """Makes an actor worker, once everything that it needs is on the server; raises NotProvisioned otherwise."""
     app = App(settings.app)
     facts = await _checked(js, settings, registry.queues, modules)
     worker_id = new_worker_id()
@@ -83,7 +110,7 @@ async def open_actors(
 async def open_steps(
     js: JetStream, settings: Settings, registry: Registry, modules: Sequence[str], queues: dict[str, int]
 ) -> Service:
-    """Makes a step worker; raises as `open_actors`."""
+    """Makes a step worker, once everything that it needs is on the server; raises NotProvisioned otherwise."""
     app = App(settings.app)
     await _checked(js, settings, [*registry.queues, *queues], modules)
     worker_id = new_worker_id()
@@ -126,18 +153,10 @@ async def run_until_drained(service: Service) -> None:
         await service.has_begun()
         print(f"ready: {service.what} {service.worker_id} {service.facts}", flush=True)
 
-    announcing = asyncio.ensure_future(announce())
-    try:
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(announce)
         await service.worker.run()
-    finally:
-        announcing.cancel()
-
-
-async def beat_for_ever(lifeline: Lifeline) -> None:
-    """Gives the supervisor signs of life from this loop."""
-    while True:
-        lifeline.beat()
-        await asyncio.sleep(_SILENT_BEATS_S)
+        tasks.cancel_scope.cancel()
 
 
 def run_worker(work: Callable[[], Awaitable[T]]) -> T:
@@ -150,8 +169,6 @@ def run_worker(work: Callable[[], Awaitable[T]]) -> T:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(awaited())
     except BaseExceptionGroup as group:
-        from .exits import unwrap
-
         raise unwrap(group) from None
 
 
@@ -168,6 +185,13 @@ def new_worker_id() -> str:
     """Names this process: host, pid, and what tells it from its predecessors."""
     host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname().split(".")[0])[:40].strip("-") or "host"
     return f"{host}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+async def _beat_for_ever(lifeline: Lifeline) -> None:
+    """Gives signs of life before and after the worker's watchdog does: waiting for a server can take long."""
+    while True:
+        lifeline.beat()
+        await anyio.sleep(_BEAT_S)
 
 
 async def _checked(js: JetStream, settings: Settings, queues: Sequence[str], modules: Sequence[str]) -> AppFacts:

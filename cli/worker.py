@@ -62,17 +62,7 @@ def actors(
         note_path=_note_of(lifeline),
         sign_of_life=None if lifeline is None else lifeline.beat,
     )
-
-    async def work() -> int:
-        from . import connection
-
-        js = await connection.connect(settings, name="wfctl worker actors", is_one_shot=False)
-        try:
-            return await serving.serve(js, await serving.open_actors(js, settings, registry, modules, options))
-        finally:
-            await js.close()
-
-    _end(serving.run_worker(work))
+    _end(serving.run_worker(lambda: serving.serve_actors(settings, registry, modules, options, lifeline)))
 
 
 @app.command()
@@ -93,17 +83,7 @@ def steps(
     if not registry.steps:
         raise UsageProblem(f"no step in {', '.join(modules)}: nothing to execute; workflows are for `wfctl worker actors`")
     wanted = dict.fromkeys(queues or registry.queues, concurrency)
-
-    async def work() -> int:
-        from . import connection
-
-        js = await connection.connect(settings, name="wfctl worker steps", is_one_shot=False)
-        try:
-            return await serving.serve(js, await serving.open_steps(js, settings, registry, modules, wanted))
-        finally:
-            await js.close()
-
-    _end(serving.run_worker(work))
+    _end(serving.run_worker(lambda: serving.serve_steps(settings, registry, modules, wanted)))
 
 
 @app.command("all", hidden=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
 
 from ..actors.errors import InvalidName
@@ -126,13 +126,14 @@ class Client:
         waits = self._session.waits
         await waits.close_idle()
         watch = waits.watch_nowait(starting.key)
+        seen = -1 if watch is None else watch.news
         if conflict == "fail":
             await starting.send_new(hooks)
         else:
             record = await starting.send(hooks)
-            if watch is not None and (record is None or record.outcome is None):
-                watch.is_covered = True
-        return RunHandle(self._session, starting.key, call.result_type, mark=starting.mark, watch=watch)
+            if record is not None and record.outcome is not None:
+                seen = -1
+        return RunHandle(self._session, starting.key, call.result_type, mark=starting.mark, watch=watch, seen=seen)
 
     @overload
     def get(self, run: Workflow[P, R], run_id: str) -> RunHandle[R]: ...
@@ -165,34 +166,27 @@ class Client:
         return await self.get(run).cancel(reason=reason, wait=wait)
 
     # --- lists ------------------------------------------------------------------------------------
-    async def list(
+    def list(
         self, *, status: Status | None = None, workflow: str | None = None, limit: int | None = None
-    ) -> AsyncIterator[RunSummary]:
+    ) -> AsyncGenerator[RunSummary, None]:
         """Yields runs from the index, those that changed longest ago first.
 
         The index is a cache: runs younger than a second may be missing, one that ends meanwhile may come twice.
         """
-        left = -1 if limit is None else limit
-        async for summary in self._catalog.runs(status=status, workflow=workflow):
-            if not left:
-                return
-            yield summary
-            left -= 1
+        return self._catalog.runs(status=status, workflow=workflow, limit=limit)
 
     async def find(self, run_id: str) -> Sequence[RunSummary]:
         """Finds the runs of that id, of whatever workflow, in the index; see `list`."""
         return await self._catalog.named(run_id)
 
-    async def dead(self, *, workflow: str | None = None, run_id: str | None = None) -> AsyncIterator[DeadLetter]:
+    def dead(self, *, workflow: str | None = None, run_id: str | None = None) -> AsyncGenerator[DeadLetter, None]:
         """Yields dead letters, oldest first. Those whose subject names no run come only where no workflow is asked for."""
-        async for letter in self._catalog.dead(workflow=workflow, run_id=run_id):
-            yield letter
+        return self._catalog.dead(workflow=workflow, run_id=run_id)
 
-    async def tail(self, *, workflow: str | None = None) -> AsyncIterator[RunEvent]:
+    def tail(self, *, workflow: str | None = None) -> AsyncGenerator[RunEvent, None]:
         """Yields the events of all runs, of one workflow or any, from the first that is kept on into live; never ends."""
         pattern = "*" if workflow is None else check_token("workflow name", workflow)
-        async for event in self._session.reader.tail_all(pattern):
-            yield event
+        return self._session.reader.tail_all(pattern)
 
     # --- the fleet ----------------------------------------------------------------------------------
     async def workers(self) -> Sequence[Worker]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
 from ..actors.errors import NotProvisioned
+from ..actors.limits import BEATS_LISTEN_S
 from ..streams.ports import Broker
 from ..streams.subjects import App
-
-LISTEN_S: Final = 1.2
-"""Workers beat once a second: in this time each has been heard."""
 
 
 class QueueLoad(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +64,7 @@ class Fleet:
         self._broker = broker
         self._app = app
 
-    async def workers(self, *, listen_s: float = LISTEN_S) -> list[Worker]:
+    async def workers(self, *, listen_s: float = BEATS_LISTEN_S) -> list[Worker]:
         """Listens for a while and returns who is there, by kind and id; who drains is left out."""
         beats: dict[str, Worker] = {}
 
@@ -85,7 +83,7 @@ class Fleet:
         there = (beat for beat in beats.values() if not beat.is_leaving)
         return sorted(there, key=lambda beat: (beat.kind, beat.worker))
 
-    async def queues(self, names: Iterable[str], *, listen_s: float = LISTEN_S) -> list[QueueState]:
+    async def queues(self, names: Iterable[str], *, listen_s: float = BEATS_LISTEN_S) -> list[QueueState]:
         """Tells what waits in the queues of those names, in any that a live worker pulls, and in `default`."""
         workers = await self.workers(listen_s=listen_s)
         pulled = {queue for worker in workers for queue in worker.queues}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Final, Generic, TypeVar, cast
 
 from ..actors.errors import RunNotFound
@@ -12,6 +12,7 @@ from ..actors.messages import Body, Cancel, Pause, Resume, Terminate
 from ..actors.names import RunKey
 from ..actors.records import Record, StartMark
 from ..actors.values import decode
+from .closing import closing
 from .faults import ended, failure, not_found, refused, taken
 from .sender import RunMessage, message_id
 from .session import Session
@@ -27,6 +28,7 @@ class RunHandle(Generic[R_co]):
     Args:
         mark: Of the start that this handle stands for; None for a handle on whatever run has the id.
         watch: Taken before that start was sent.
+        seen: The watch's `news` at that time; -1 where the run may have ended before.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class RunHandle(Generic[R_co]):
         *,
         mark: StartMark | None = None,
         watch: Watch | None = None,
+        seen: int = -1,
     ) -> None:
         self._session = session
         self._key: Final = key
         self._result_type = result_type
         self._mark = mark
         self._watch = watch
+        self._seen = seen
         self._is_recorded = False
 
     @property
@@ -176,11 +180,12 @@ class RunHandle(Generic[R_co]):
         """Reads what has happened so far, in the words of `wfctl tail`. Raises as `log` does."""
         return [event for record in await self.log() for event in events_of(record)]
 
-    async def tail(self) -> AsyncIterator[Event]:
+    async def tail(self) -> AsyncGenerator[Event, None]:
         """Yields events from the first on, without gap into what happens next; ends with the run. Raises as `log` does."""
         await self._find()
-        async for event in self._session.reader.tail(self._key):
-            yield event
+        async with closing(self._session.reader.tail(self._key)) as events:
+            async for event in events:
+                yield event
 
     # --- parts -----------------------------------------------------------------------------------------
     async def _find(self) -> Record | None:
@@ -209,7 +214,8 @@ class RunHandle(Generic[R_co]):
     async def _wait_ended(self) -> Record:
         # Held by the handle: what is heard of the run is kept for it between two calls.
         watch = self._watch = await self._session.waits.watch(self._key)
-        return await self._session.waits.wait_settled(watch, self._find_ended)
+        seen, self._seen = self._seen, -1
+        return await self._session.waits.wait_settled(watch, self._find_ended, seen=seen)
 
     async def _stop(self, verb: str, body: Body, *, wait: bool) -> StatusWord:
         record = await self._find()

@@ -7,7 +7,7 @@ worker: it is passed over (R4).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import msgspec
 
@@ -15,8 +15,9 @@ from ..actors.errors import BadLog
 from ..actors.events import Event, events_of
 from ..actors.names import RunKey
 from ..actors.records import VERSION, Record, decode_record, record_hash
-from ..streams.ports import Broker
+from ..streams.ports import Broker, Stored
 from ..streams.subjects import App
+from .closing import closing
 
 
 class RunEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,32 +79,37 @@ class Reader:
         stored = await self._broker.read(self._app.log, self._app.log_of(key))
         return [record for message in stored if (record := chain.accept(message.payload)) is not None]
 
-    async def tail(self, key: RunKey) -> AsyncIterator[Event]:
+    async def tail(self, key: RunKey) -> AsyncGenerator[Event, None]:
         """Yields a run's events from the first on, without gap into what happens next; ends with the run."""
         chain = Chain()
-        async for message in self._broker.scan(self._app.log, self._app.log_of(key), follow=True):
-            record = chain.accept(message.payload)
-            if record is None:
-                continue
-            for event in events_of(record):
-                yield event
-            if record.outcome is not None:
-                return
+        async with closing(self._follow(key)) as messages:
+            async for message in messages:
+                record = chain.accept(message.payload)
+                if record is None:
+                    continue
+                for event in events_of(record):
+                    yield event
+                if record.outcome is not None:
+                    return
 
-    async def tail_all(self, workflow: str = "*") -> AsyncIterator[RunEvent]:
+    async def tail_all(self, workflow: str = "*") -> AsyncGenerator[RunEvent, None]:
         """Yields the events of all runs, of one workflow or any, from the first that is kept on; never ends."""
         chains: dict[RunKey, Chain] = {}
-        async for message in self._broker.scan(self._app.log, self._app.log_of(RunKey(workflow, "*")), follow=True):
-            key = self._app.read_run(message.subject)
-            if key is None:
-                continue
-            record = chains.setdefault(key, Chain()).accept(message.payload)
-            if record is None:
-                continue
-            if record.outcome is not None:
-                del chains[key]  # nothing follows: a tail of everything must not grow with what has ended
-            for event in events_of(record):
-                yield RunEvent(workflow=key.workflow, run_id=key.run, event=event)
+        async with closing(self._follow(RunKey(workflow, "*"))) as messages:
+            async for message in messages:
+                key = self._app.read_run(message.subject)
+                if key is None:
+                    continue
+                record = chains.setdefault(key, Chain()).accept(message.payload)
+                if record is None:
+                    continue
+                if record.outcome is not None:
+                    del chains[key]  # nothing follows: a tail of everything must not grow with what has ended
+                for event in events_of(record):
+                    yield RunEvent(workflow=key.workflow, run_id=key.run, event=event)
+
+    def _follow(self, key: RunKey) -> AsyncIterator[Stored]:
+        return self._broker.scan(self._app.log, self._app.log_of(key), follow=True)
 
 
 class _Versioned(msgspec.Struct):

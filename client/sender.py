@@ -7,20 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from secrets import token_hex
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from ..actors.errors import NotProvisioned, OutcomeUnknown
+from ..actors.limits import SEND_PAUSE_S, SEND_TRIES
 from ..actors.messages import Body, encode_body
 from ..actors.names import RunKey
 from ..streams.faults import fault_of
 from ..streams.ports import Broker, Outgoing
 from ..streams.subjects import App
-
-TRIES: Final = 3
-"""Of one message, each waiting for its answer as long as a publish may take."""
-
-TRY_PAUSE_S: Final = 0.3
-"""A stream whose server or leader has just changed has nobody who answers for about this long."""
 
 
 class RunMessage(NamedTuple):
@@ -63,8 +58,8 @@ class Sender:
             refused = [(pair, ack) for pair, ack in zip(left, acks, strict=True) if ack.code]
             for (message, _), ack in refused:
                 fault = fault_of(ack.code, ack.description, str(message))
-                if tries == TRIES or not isinstance(fault, (OutcomeUnknown, NotProvisioned)):
+                if tries == SEND_TRIES or not isinstance(fault, (OutcomeUnknown, NotProvisioned)):
                     raise fault
             left = [pair for pair, _ in refused]
             if left:
-                await asyncio.sleep(TRY_PAUSE_S)
+                await asyncio.sleep(SEND_PAUSE_S)

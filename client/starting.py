@@ -11,13 +11,13 @@ from typing import Final
 import msgspec
 
 from ..actors.execution import arguments_object
+from ..actors.limits import READ_AGAIN_S
 from ..actors.messages import Start
 from ..actors.names import RunKey, check_token
 from ..actors.records import Record, StartMark, start_hash
 from .faults import refused, taken
 from .sender import RunMessage, message_id
 from .session import Session
-from .waits import READ_AGAIN_S
 
 
 class Starting:
@@ -58,7 +58,7 @@ class Starting:
 
         Raises:
             RunConflict: Another start began it.
-            MessageRefused: The start was put among the dead messages.
+            MessageRefused: The start was put among the dead letters.
         """
         news = asyncio.Event()
 

@@ -10,30 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from ..actors.errors import NotProvisioned, OutcomeUnknown, ServerLost
+from ..actors.limits import LISTEN_IDLE_S, READ_AGAIN_S, REPLICA_LAGS_S, WAIT_SWEEP_READS_MAX, WAIT_SWEEP_S
 from ..actors.names import RunKey
 from ..streams.ports import Broker, Subscription
 from ..streams.subjects import App
 
 T = TypeVar("T")
-
-READ_AGAIN_S: Final = 10.0
-"""A run without news is read again this often (R19)."""
-
-SWEEP_S: Final = 1.0
-SWEEP_MAX: Final = 1_000
-"""Runs read again per sweep: a hundred thousand waiting runs must not become a burst of reads."""
-
-IDLE_S: Final = 60.0
-"""A subscription that nobody waits on is kept this long: programs that start and wait in turn need it again at once."""
-
-LAGS_S: Final = (0.005, 0.02, 0.1, 0.5)
-"""After a `done` notice whose record the answering replica does not have yet."""
 
 
 class _Notice(msgspec.Struct):
@@ -43,14 +31,12 @@ class _Notice(msgspec.Struct):
 class Watch:
     """What a client has heard of one run; lives as long as somebody holds it."""
 
-    __slots__ = ("__weakref__", "is_covered", "is_done", "key", "news", "sleepers")
+    __slots__ = ("__weakref__", "is_done", "key", "news", "sleepers")
 
     def __init__(self, key: RunKey) -> None:
         self.key = key
         self.news = 0
-        """Counts reasons to read the run's log."""
-        self.is_covered = False
-        """True while no notice of this run can have been missed since the watch was made."""
+        """Counts reasons to read the run's log: notices, gaps in which some may have been missed, long silence."""
         self.is_done = False
         """A notice said that the run has ended."""
         self.sleepers: list[asyncio.Future[None]] = []
@@ -127,18 +113,18 @@ class Waits:
         return _watch(channel, key)
 
     # --- waiting -----------------------------------------------------------------------------------
-    async def wait_settled(self, watch: Watch, settle: Callable[[], Awaitable[T | None]]) -> T:
+    async def wait_settled(self, watch: Watch, settle: Callable[[], Awaitable[T | None]], *, seen: int = -1) -> T:
         """Calls `settle` whenever there may be news of the run, until it returns something.
 
-        The first call comes at once, unless the watch would have heard of an end.
+        Args:
+            seen: The watch's `news` at a time when the run had not ended; the first call then waits for more. By
+                default it comes at once.
         """
         channel = self._channels[watch.key.workflow]
         channel.waiting += 1
         try:
-            seen = 0 if watch.is_covered else -1
-            watch.is_covered = False
             is_first = seen == -1
-            lags = iter(LAGS_S)
+            lags = iter(REPLICA_LAGS_S)
             while True:
                 if watch.news == seen:
                     await self._sleep(watch)
@@ -165,7 +151,7 @@ class Waits:
         watch.sleepers.append(sleeper)
         self._asleep.setdefault(watch, self._loop.time())
         if self._sweep_timer is None:
-            self._sweep_timer = self._loop.call_later(SWEEP_S, self._sweep)
+            self._sweep_timer = self._loop.call_later(WAIT_SWEEP_S, self._sweep)
         try:
             await sleeper
         finally:
@@ -177,15 +163,15 @@ class Waits:
         """Has all waiting runs read soon: notices may have been missed while the connection was gone."""
         for channel in self._channels.values():
             for watch in channel.watches.values():
-                watch.is_covered = False
+                watch.news += 1
         self._asleep = dict.fromkeys(self._asleep, -READ_AGAIN_S)
 
     def _sweep(self) -> None:
-        self._sweep_timer = self._loop.call_later(SWEEP_S, self._sweep) if self._asleep else None
+        self._sweep_timer = self._loop.call_later(WAIT_SWEEP_S, self._sweep) if self._asleep else None
         overdue_at = self._loop.time() - READ_AGAIN_S
         overdue: list[Watch] = []
         for watch, since in self._asleep.items():
-            if since > overdue_at or len(overdue) == SWEEP_MAX:
+            if since > overdue_at or len(overdue) == WAIT_SWEEP_READS_MAX:
                 break
             overdue.append(watch)
         for watch in overdue:
@@ -198,10 +184,10 @@ class Waits:
         now = self._loop.time()
         for channel in list(self._channels.values()):
             subscription = channel.subscription
-            if subscription is not None and not channel.waiting and now - channel.idle_since > IDLE_S:
+            if subscription is not None and not channel.waiting and now - channel.idle_since > LISTEN_IDLE_S:
                 channel.subscription = None
                 for watch in channel.watches.values():
-                    watch.is_covered = False
+                    watch.news += 1
                 await subscription.close()
 
     async def close(self) -> None:

@@ -269,6 +269,8 @@ class ActorWorker:
                 self._changed.set()
             before = now
             self._send_beat()
+            if any(self._is_misplaced(partition) for partition in self._partitions):
+                self._changed.set()
             silent = self._peers.forget_silent(time.monotonic())
             if silent:
                 log("peers.silent", workers=",".join(silent))
@@ -292,12 +294,23 @@ class ActorWorker:
                 tasks.start_soon(self._place_one, partition)
         self._send_beat()
 
+    def _is_misplaced(self, partition: Partition) -> bool:
+        """Tells whether a partition is served by one who should not, or by nobody."""
+        is_contested = self._peers.is_claimed(partition.number)
+        if self._peers.role(partition.number) != "owner":
+            return partition.is_claimed
+        return is_contested != partition.is_contested or not (partition.is_claimed or is_contested)
+
     async def _place_one(self, partition: Partition) -> None:
         role = self._peers.role(partition.number)
+        is_contested = self._peers.is_claimed(partition.number)
         if role == "owner":
+            if partition.is_claimed and partition.is_contested and not is_contested:
+                partition.lose()  # the other was handed messages meanwhile
+            partition.is_contested = is_contested
             if partition.is_claimed:
                 return
-            if self._peers.is_claimed(partition.number):
+            if is_contested:
                 await partition.open()  # served when the other gives up its pin
             else:
                 await partition.acquire()

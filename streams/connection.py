@@ -31,6 +31,7 @@ from ..actors.limits import (
     READ_BYTES,
     RECONNECT_PAUSE_S,
     RECONNECTS_ONE_SHOT_MAX,
+    RETIRED_S,
     SUBJECT_BYTES_MAX,
     UNSENT_BYTES_MAX,
     WRITE_BYTES,
@@ -206,6 +207,8 @@ class Wire(Client):
     def attach(self, subject: str, sink: Sink, *, queue: str = "") -> int:
         """Subscribes a sink; renewed by itself after a reconnect. Returns the subscription's id."""
         check_subject(subject)
+        if queue:
+            check_subject(queue)
         self._sid += 1
         sid = self._sid
         self._sinks[sid] = sink
@@ -221,9 +224,15 @@ class Wire(Client):
 
     def detach(self, sid: int) -> None:
         """Ends a subscription of `attach`; nothing is called for it any more. Idempotent."""
-        if self._sinks.pop(sid, None) is not None:
-            self._subs.pop(sid, None)
+        if self._sinks.pop(sid, None) is not None and self._subs.pop(sid, None) is not None:
             self.send(f"UNSUB {sid}\r\n".encode())
+
+    def retire(self, sid: int, last_sink: Sink) -> None:
+        """Ends a subscription of `attach`, and gives what was on its way already to another sink. Idempotent."""
+        if self._subs.pop(sid, None) is not None:
+            self._sinks[sid] = last_sink
+            self.send(f"UNSUB {sid}\r\n".encode())
+            self._loop.call_later(RETIRED_S, self._sinks.pop, sid, None)
 
     def at_pass_end(self, callback: Callable[[], None]) -> None:
         """Calls once, after all messages of the chunk that is being read have reached their sinks."""
@@ -297,8 +306,8 @@ class Wire(Client):
         if isinstance(error, nats_errors.NoServersError):
             return
         self._cause = error
-        self._reason = _shown(error)
-        if self._has_been_up:
+        reason, self._reason = self._reason, _shown(error)
+        if self._has_been_up and reason != self._reason:  # every try to reconnect ends here; said once
             log("connection.error", WARNING, url=self.target.shown, reason=self._reason)
 
     async def _note_disconnect(self) -> None:
@@ -309,6 +318,7 @@ class Wire(Client):
             callback()
 
     async def _note_reconnect(self) -> None:
+        self._reason = ""
         log("connection.back", WARNING, url=self.target.shown)
         for callback in list(self.on_reconnect):
             callback()
@@ -356,6 +366,7 @@ class Wire(Client):
         while not (self.is_closed or self.is_reconnecting) and self._transport is not None:
             try:
                 if self._transport.at_eof():
+                    self._reason = self._reason or "the server closed the connection"
                     await self._process_op_err(nats_errors.UnexpectedEOF())
                     return
                 await self._ps.parse(await self._transport.read(READ_BYTES))

@@ -25,9 +25,9 @@ def read_delivery(subject: bytes, reply: bytes, payload: bytes, headers: bytes) 
     """
     tokens = reply.split(b".")
     if len(tokens) == 9:
-        _, _, _, _, count, seq, _, at_ns, pending = tokens
+        _, _, _, _, count, seq, order, at_ns, pending = tokens
     elif len(tokens) >= 11 and tokens[1] == b"ACK":
-        _, _, _, _, _, _, count, seq, _, at_ns, pending = tokens[:11]
+        _, _, _, _, _, _, count, seq, order, at_ns, pending = tokens[:11]
     else:
         raise ValueError("not an ack subject")
     pin = find_header(headers, PIN).decode() if headers else ""
@@ -41,6 +41,7 @@ def read_delivery(subject: bytes, reply: bytes, payload: bytes, headers: bytes) 
         reply.decode(),
         pin,
         wrap_headers(headers),
+        int(order),
     )
 
 

@@ -27,7 +27,9 @@ CONSUMER_NOT_FOUND: Final = 10014
 NOT_FOUND: Final = frozenset({STREAM_NOT_FOUND, CONSUMER_NOT_FOUND})
 NO_MESSAGE: Final = 10037
 
-_FULL: Final = frozenset({10002, 10023, 10028, 10047, 10077})
+_FULL: Final = frozenset({10002, 10077})
+NO_STORAGE: Final = frozenset({10023, 10028, 10047})
+"""The server or account has no room for more, whatever the stream's own limits."""
 _TOO_LARGE: Final = frozenset({10054, 10097})
 _OFF: Final = frozenset({10039, 10076})
 _UNCLEAR: Final = frozenset({UNKNOWN, 408, 10008, 10009, 10164})
@@ -46,6 +48,10 @@ def fault_of(code: int, description: str, what: str) -> BrokerError:
     if code in _FULL:
         return StreamFull(
             f"{what}: {description or 'limit reached'} ({code}); let workers catch up, or raise the limit"
+        )
+    if code in NO_STORAGE:
+        return StreamFull(
+            f"{what}: {description or 'no storage'} ({code}); free storage, or raise the server's or account's limit"
         )
     if code in _TOO_LARGE:
         return PayloadTooLarge(

@@ -28,6 +28,7 @@ _IN_PROGRESS: Final = b"+WPI"
 
 class _Position(msgspec.Struct):
     stream_seq: int = 0
+    consumer_seq: int = 0
 
 
 class _Group(msgspec.Struct):
@@ -207,7 +208,12 @@ class JetStream:
         info = await self.requests.get(f"CONSUMER.INFO.{stream}.{consumer}", None, _ConsumerInfo, what=what)
         pin = info.priority_groups[0].pinned_client_id if info.priority_groups else ""
         return ConsumerState(
-            info.ack_floor.stream_seq, info.delivered.stream_seq, info.num_pending, info.num_ack_pending, pin
+            info.ack_floor.stream_seq,
+            info.delivered.stream_seq,
+            info.num_pending,
+            info.num_ack_pending,
+            pin,
+            info.delivered.consumer_seq,
         )
 
     async def unpin(self, stream: str, consumer: str) -> None:
@@ -231,6 +237,7 @@ class JetStream:
         def sink(subject: bytes, reply: bytes, payload: bytes, _headers: bytes) -> None:
             on_notice(subject.decode("utf-8", "replace"), payload, reply.decode("utf-8", "replace"))
 
+        self._denied_subscriptions.discard(subject)
         sid = self.wire.attach(subject, sink, queue=queue)
         await self.wire.settle()
         if subject in self._denied_subscriptions:

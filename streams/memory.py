@@ -25,8 +25,9 @@ from .connection import check_subject
 from .faults import NO_RESPONDERS
 from .memory_faults import Faults
 from .memory_link import LinkState
+from .memory_notices import Listener
 from .memory_pull import MemoryConsumption
-from .memory_server import Listener, MemoryServer
+from .memory_server import MemoryServer
 from .memory_stream import headers_size
 from .memory_subjects import matches
 from .ports import UNKNOWN, ConsumerState, OnDeliveries, OnNotice, Outgoing, PubAck, Stored, StreamState
@@ -75,7 +76,11 @@ class MemoryBroker:
         return self._server.now_us() + self._clock_skew_us
 
     def kill(self) -> None:
-        """Ends the process: nothing it sends from now on arrives, and nothing that it waits for ever comes."""
+        """Ends the connection as the death of its process does: what was sent arrives, nothing else, and no callback is called.
+
+        A simulation crashes the process's tasks too. Crashed tasks without this are a machine that lost its power: the
+        server goes on serving the connection until leases and pins end.
+        """
         self._server.disconnect(self._link, LinkState.DEAD)
 
     # --- writing ---------------------------------------------------------------------------------
@@ -196,7 +201,7 @@ class MemoryBroker:
     async def listen(self, subject: str, on_notice: OnNotice, *, queue: str = "") -> MemorySubscription:
         listener = Listener(self._link, subject, queue, on_notice)
         self._listeners.append(listener)
-        await self._call(CORE, lambda: self._server.listen(listener))
+        await self._call(CORE, lambda: self._server.notices.add(listener))
         return MemorySubscription(self._server, listener, self._listeners)
 
     def on_reconnect(self, callback: Callable[[], None]) -> None:
@@ -300,26 +305,37 @@ class MemoryBroker:
             del self._calls[number]
 
     async def _call(self, lane: str, work: Callable[[], T]) -> T:
-        """Lets the server do something and returns its answer; asks again after a reconnect."""
+        """Lets the server do something and returns its answer.
+
+        Asks once more after `API_TIMEOUT_S` and after a reconnect: what is asked here can be repeated.
+
+        Raises:
+            OutcomeUnknown: No answer came.
+        """
         self._check_open()
         answer: asyncio.Future[T] = self._loop.create_future()
         number = self._next()
 
         def ask() -> None:
+            if lane == API and self._server.loses_call():
+                return
             try:
                 result = work()
             except JetrunError as error:
                 refusal = error
                 self._link.down(lane, lambda: None if answer.done() else answer.set_exception(refusal))
-            else:
+                return
+            if lane != API or not self._server.loses_call():
                 self._link.down(lane, lambda: self._settle(answer, result))
 
         self._calls[number] = (lane, ask)
         self._link.up(lane, ask)
+        again = self._loop.call_later(API_TIMEOUT_S, self._link.up, lane, ask)
         timer = self._loop.call_later(2 * API_TIMEOUT_S, self._fail, answer)
         try:
             return await answer
         finally:
+            again.cancel()
             timer.cancel()
             del self._calls[number]
 
@@ -349,7 +365,7 @@ class MemoryBroker:
         for question in list(self._requests.values()):
             self._settle(question, None)
         for listener in self._listeners:
-            self._link.up(CORE, partial(self._server.listen, listener))
+            self._link.up(CORE, partial(self._server.notices.add, listener))
         for consumption in self._consumptions:
             consumption.reopen()
         for lane, ask in list(self._calls.values()):
@@ -370,7 +386,7 @@ class MemorySubscription:
         if self._listener in self._listeners:
             self._listeners.remove(self._listener)
             self._listener.is_open = False
-            self._listener.link.up(CORE, partial(self._server.unlisten, self._listener))
+            self._listener.link.up(CORE, partial(self._server.notices.remove, self._listener))
 
 
 class _AckBody(msgspec.Struct, omit_defaults=True):

@@ -21,6 +21,8 @@ class Faults(msgspec.Struct, kw_only=True):
     commit_late: float = 0.0
     """A publish is stored up to `commit_late_s` later, and not answered: a leader that was cut off."""
     commit_late_s: float = 8.0
+    call_lost: float = 0.0
+    """A question that is no publish (a read, a purge) or its answer is lost: the rate of each way."""
     refusal_false: float = 0.0
     """A publish is stored and still answered 10071: a stale leader speaks first (three nodes)."""
     refusal_transient: float = 0.0

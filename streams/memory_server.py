@@ -20,6 +20,7 @@ from .faults import NO_RESPONDERS
 from .memory_consumer import MemoryConsumer, Pull
 from .memory_faults import Dice, Faults
 from .memory_link import Link, LinkState
+from .memory_notices import Notices
 from .memory_stream import MemoryStream, Schedule
 from .memory_subjects import matches
 from .objects import object_stream
@@ -28,21 +29,6 @@ from .subjects import App
 
 RESTART_FIRE_S: Final = 0.26
 """Schedules that came due while the server was down fire this long after its start (seen)."""
-
-
-class Listener:
-    """A subscription, as the server sees it."""
-
-    def __init__(self, link: Link, subject: str, queue: str, on_notice: Callable[[str, bytes, str], None]) -> None:
-        self.link = link
-        self.subject = subject
-        self.queue = queue
-        self.is_open = True
-        self._on_notice = on_notice
-
-    def give(self, subject: str, payload: bytes, reply: str) -> None:
-        if self.is_open:
-            self._on_notice(subject, payload, reply)
 
 
 class MemoryServer:
@@ -72,7 +58,7 @@ class MemoryServer:
         self._links: list[Link] = []
         self._on_restored: dict[int, Callable[[], None]] = {}
         self._on_cut: dict[int, Callable[[], None]] = {}
-        self._listeners: list[Listener] = []
+        self.notices = Notices(self.dice, lambda: self.faults)
         self._followers: list[tuple[str, str, Link, Callable[[], None]]] = []
         self._names = 0
 
@@ -118,7 +104,7 @@ class MemoryServer:
             self._links.remove(link)
             del self._on_cut[id(link)], self._on_restored[id(link)]
         link.end(state)
-        self._listeners = [listener for listener in self._listeners if listener.link is not link]
+        self.notices.drop(link)
         self._followers = [follower for follower in self._followers if follower[2] is not link]
         self._trace(f"connection {state.value}")
 
@@ -126,11 +112,11 @@ class MemoryServer:
         """Goes away as by kill -9: connections drop, all that was acknowledged is kept."""
         self.is_up = False
         self._trace("server stopped")
-        self._listeners.clear()
+        self.notices.clear()
         self._followers.clear()
         for consumers in self._consumers.values():
             for consumer in consumers.values():
-                consumer.restarted()
+                consumer.restarted(self.now_us())
         for link in list(self._links):
             link.cut()
             link.tell(self._on_cut[id(link)])
@@ -180,7 +166,7 @@ class MemoryServer:
 
     def accept(self, message: Outgoing, reply: str = "") -> PubAck | None:
         """Routes a message to listeners and to its stream; None when there is no stream to answer for it."""
-        listeners = self.route(message.subject, message.payload, reply)
+        listeners = self.notices.route(message.subject, message.payload, reply)
         name = self.stream_of(message.subject)
         if not name:
             return None if listeners else PubAck(0, NO_RESPONDERS, "no responders")
@@ -189,20 +175,6 @@ class MemoryServer:
     def take_notice(self, subject: str, payload: bytes) -> None:
         """Takes a publish that wants no answer."""
         self.accept(Outgoing(subject, payload))
-
-    def route(self, subject: str, payload: bytes, reply: str = "") -> int:
-        """Gives a notice to its listeners, one of each queue group, and tells how many there were."""
-        plain = [listener for listener in self._listeners if matches(listener.subject, subject)]
-        groups: dict[tuple[str, str], list[Listener]] = {}
-        for listener in plain:
-            if listener.queue:
-                groups.setdefault((listener.subject, listener.queue), []).append(listener)
-        chosen = [listener for listener in plain if not listener.queue]
-        chosen += [members[self.dice.random.randrange(len(members))] for members in groups.values()]
-        for listener in chosen:
-            if not self.dice.hits(self.faults.notice_lost):
-                listener.link.down(f"notice {id(listener)}", partial(listener.give, subject, payload, reply))
-        return len(chosen)
 
     def purge(self, stream: str, subject: str, keep: int) -> int:
         found = self.stream(stream)
@@ -246,6 +218,10 @@ class MemoryServer:
                 f"consumer {name!r} of stream {stream!r} does not exist; run `wfctl provision`"
             ) from None
 
+    def loses_call(self) -> bool:
+        """Draws whether a question to the server, or its answer, gets lost."""
+        return self.dice.hits(self.faults.call_lost)
+
     def as_of_replica(self, messages: Sequence[Stored]) -> list[Stored]:
         """Leaves out what a lagging replica may not have yet."""
         if not self.dice.hits(self.faults.read_stale):
@@ -253,14 +229,7 @@ class MemoryServer:
         horizon = self.now_us() - round(self.dice.span_s(self.faults.read_stale_s) * 1e6)
         return [message for message in messages if message.at_us < horizon]
 
-    # --- listening -------------------------------------------------------------------------------
-    def listen(self, listener: Listener) -> None:
-        self._listeners.append(listener)
-
-    def unlisten(self, listener: Listener) -> None:
-        if listener in self._listeners:
-            self._listeners.remove(listener)
-
+    # --- following -------------------------------------------------------------------------------
     def follow(self, stream: str, subject: str, after_seq: int, link: Link, wake: Callable[[], None]) -> None:
         """Calls `wake` once, as soon as the filter has a message after a sequence."""
         if any(message.seq > after_seq for message in self.stream(stream).select(subject, from_seq=after_seq + 1)):
@@ -331,7 +300,7 @@ class MemoryServer:
             return ack
         self._trace(f"stored {name} {ack.seq} {message.subject}")
         if stream.republish is not None:
-            self.route(stream.republish.apply(message.subject), payload)
+            self.notices.route(stream.republish.apply(message.subject), payload)
         schedule = stream.schedules.get(message.subject)
         if schedule is not None:
             self._schedule(name, schedule)

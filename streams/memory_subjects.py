@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 from .subjects import partition_of
@@ -50,13 +51,28 @@ def is_literal(subject: str) -> bool:
 
 def matches(pattern: str, subject: str) -> bool:
     """Tells whether a subject falls under a filter. Wildcards in the subject count as plain tokens."""
-    if pattern == subject:
-        return True
-    wanted, given = pattern.split("."), subject.split(".")
-    if wanted[-1] == ">":
-        wanted.pop()
-        if len(given) <= len(wanted):
-            return False
-    elif len(given) != len(wanted):
+    start, rest = _parts(pattern)
+    if not subject.startswith(start):
         return False
+    if rest == [">"]:
+        return len(subject) > len(start)
+    if not rest:
+        return len(subject) == len(start)
+    given = subject[len(start) :].split(".")
+    if rest[-1] == ">":
+        return len(given) >= len(rest) and _are_equal(rest[:-1], given)
+    return len(given) == len(rest) and _are_equal(rest, given)
+
+
+@lru_cache(maxsize=1024)
+def _parts(pattern: str) -> tuple[str, list[str]]:
+    """Splits a filter where its first wildcard begins: most subjects are told apart by the text before it."""
+    tokens = pattern.split(".")
+    first = next((index for index, token in enumerate(tokens) if token in {"*", ">"}), None)
+    if first is None:
+        return pattern, []
+    return "".join(f"{token}." for token in tokens[:first]), tokens[first:]
+
+
+def _are_equal(wanted: Sequence[str], given: Sequence[str]) -> bool:
     return all(token in {"*", other} for token, other in zip(wanted, given, strict=False))

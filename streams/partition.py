@@ -13,6 +13,7 @@ from typing import Final
 import anyio
 
 from ..actors.errors import BrokerError
+from .deliveries import ack_subject
 from .letters import Letter, Unreadable, read_fired, read_mail
 from .ports import Broker, Consumption, Delivery
 from .subjects import App
@@ -20,6 +21,7 @@ from .telemetry import log
 
 _BATCH: Final = 256
 _TICK_LOOK_S: Final = 0.05
+_LOOKS_MAX: Final = 20
 _RETRY_S: Final = 0.2
 
 OnLetters = Callable[[Sequence["Letter | Unreadable"]], None]
@@ -52,15 +54,18 @@ class Partition:
         self._key = actors_key
         self._on_letters = on_letters
         self._spawn = spawn
+        self.is_contested = False
+        """Another live worker says that it serves the partition, too."""
+        self._pins: set[tuple[str, str]] = set()
         self._mail: Consumption | None = None
         self._fired: Consumption | None = None
         self._pin = ""
         self._is_settled = False
         self._is_taking_over = False
         self._held: list[Delivery] = []
-        self._ticks: list[Letter] = []
+        self._ticks: dict[int, Letter] = {}
         self._is_looking = False
-        self._mail_seq = 0
+        self._mail_order = 0
         self._mail_at_us = 0
 
     @property
@@ -82,23 +87,26 @@ class Partition:
         self._start_takeover()
 
     async def release(self) -> None:
-        """Stops pulling and gives the pins up; what was not acked is found by the successor."""
+        """Stops pulling; what was not acked is found by the successor. Follow it with `unpin` when the last turn ended."""
         mail, fired = self._mail, self._fired
         self._mail = self._fired = None
         self.is_claimed = self._is_settled = False
         self._held.clear()
         self._ticks.clear()
         self._pin = ""
-        for consumption in (mail, fired):
+        for consumption, stream, consumer in (
+            (mail, self._app.mail, self._app.mail_consumer(self.number)),
+            (fired, self._app.timers, self._app.fired_consumer(self.number)),
+        ):
             if consumption is not None:
+                if consumption.pin:
+                    self._pins.add((stream, consumer))
                 await consumption.close()
 
     async def unpin(self) -> None:
-        """Lets a waiting pull be served at once; call it when the last turn has ended."""
-        for stream, consumer in (
-            (self._app.mail, self._app.mail_consumer(self.number)),
-            (self._app.timers, self._app.fired_consumer(self.number)),
-        ):
+        """Gives up the pins that were held when it was released, so that a waiting pull is served at once."""
+        while self._pins:
+            stream, consumer = self._pins.pop()
             try:
                 await self._broker.unpin(stream, consumer)
             except BrokerError as error:
@@ -117,7 +125,7 @@ class Partition:
                 self._is_settled = False  # somebody else may have had it in between
             self._pin = pin
         last = deliveries[-1]
-        self._mail_seq = max(self._mail_seq, last.seq)
+        self._mail_order = max(self._mail_order, last.order)
         self._mail_at_us = max(self._mail_at_us, last.at_us)
         if self._is_settled:
             self._on_letters([read_mail(self._app, self._key, self.number, d) for d in deliveries])
@@ -132,7 +140,7 @@ class Partition:
         for delivery in deliveries:
             letter = read_fired(self._app, self.number, delivery)
             if isinstance(letter, Letter):
-                self._ticks.append(letter)
+                self._ticks[letter.delivery.seq] = letter  # a redelivery brings a newer handle
             else:
                 ready.append(letter)
         if ready:
@@ -187,11 +195,14 @@ class Partition:
         """Reads what was delivered to anybody and is not acked."""
         state = await self._broker.consumer_state(stream, consumer)
         if stream == self._app.mail:
-            self._mail_seq = max(self._mail_seq, state.delivered)
+            self._mail_order = max(self._mail_order, state.handed_out)
         if not state.ack_pending or state.delivered <= state.ack_floor:
             return []
         stored = await self._broker.read(stream, subject, from_seq=state.ack_floor + 1, to_seq=state.delivered)
-        return [Delivery(s.subject, s.payload, s.seq, s.at_us, 2, 0, "", "", s.headers) for s in stored]
+        return [
+            Delivery(s.subject, s.payload, s.seq, s.at_us, 1, 0, ack_subject(stream, consumer, s.seq), "", s.headers)
+            for s in stored
+        ]
 
     async def _open_fired(self) -> None:
         fired = await self._broker.consume(
@@ -204,23 +215,29 @@ class Partition:
 
     # --- ticks -----------------------------------------------------------------------------------------
     def _release_ticks(self) -> None:
-        if self._ticks:
-            ready = [letter for letter in self._ticks if letter.message.at_us <= self._mail_at_us]
-            if ready:
-                self._ticks = [letter for letter in self._ticks if letter.message.at_us > self._mail_at_us]
-                self._on_letters(ready)
+        ready = [letter for letter in self._ticks.values() if letter.message.at_us <= self._mail_at_us]
+        if ready:
+            for letter in ready:
+                del self._ticks[letter.delivery.seq]
+            self._on_letters(ready)
 
     async def _look(self) -> None:
         """Asks whether anything is left in the mailbox that was accepted before the ticks."""
+        looks = 0
         try:
             while self._ticks and self._mail is not None:
-                newest_us = max(letter.message.at_us for letter in self._ticks)
+                looks += 1
+                if looks % _LOOKS_MAX == 0:
+                    # Somebody else was handed mail of this partition: only a takeover read tells where it stands.
+                    self.lose()
+                    await self.acquire()
+                newest_us = max(letter.message.at_us for letter in self._ticks.values())
                 try:
                     state = await self._broker.consumer_state(self._app.mail, self._app.mail_consumer(self.number))
                 except BrokerError:
                     await anyio.sleep(_RETRY_S)
                     continue
-                if self._is_settled and not state.pending and state.delivered <= self._mail_seq:
+                if self._is_settled and not state.pending and state.handed_out <= self._mail_order:
                     self._mail_at_us = max(self._mail_at_us, newest_us)
                     self._release_ticks()
                 else:

@@ -60,6 +60,8 @@ class Delivery(NamedTuple):
     pin: str = ""
     """`Nats-Pin-Id` of a pinned consumer."""
     headers: Mapping[str, str] = {}
+    order: int = 0
+    """The consumer's own count of what it has handed out, this one included."""
 
 
 class Stored(NamedTuple):
@@ -84,6 +86,9 @@ class ConsumerState(NamedTuple):
     ack_pending: int
     pin: str
     """Pin of the only priority group, or empty."""
+    handed_out: int = 0
+    """How many deliveries were made in all: the newest one's `order`. (`delivered` runs ahead over messages that the
+    filter passes by; seen on 2.15.1.)"""
 
 
 class StreamState(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from ..actors.errors import JetStreamOff, NotProvisioned, ProvisioningRefused
-from ..actors.limits import KEY_BYTES, PARTITIONS, STREAM_BYTES_MIN
+from ..actors.limits import KEY_BYTES, PARTITIONS, STREAM_BYTES_MIN, STREAM_SHARE
 from .definitions import (
     META_APP,
     META_KEY,
@@ -25,7 +25,7 @@ from .definitions import (
     StreamDefinition,
     define,
 )
-from .faults import CONSUMER_NOT_FOUND, fault_of
+from .faults import CONSUMER_NOT_FOUND, NO_STORAGE, fault_of
 from .inventory import (
     AppFacts,
     FoundConsumer,
@@ -44,7 +44,6 @@ __all__ = ["AppFacts", "Change", "Difference", "app_facts", "provision", "verify
 
 _NAME_IN_USE: Final = 10058
 _SUBJECTS_OVERLAP: Final = 10065
-_NO_STORAGE: Final = frozenset({10023, 10028, 10047})
 _TUNED: Final = frozenset({"max_bytes", "num_replicas", "storage"})
 """Fields that an operator may set otherwise; kept as they are."""
 _FIXED: Final = ("retention", "subjects", "republish")
@@ -74,6 +73,14 @@ class _Done(msgspec.Struct):
     pass
 
 
+class _Limits(msgspec.Struct):
+    max_storage: int = -1
+
+
+class _Account(msgspec.Struct):
+    limits: _Limits = msgspec.field(default_factory=_Limits)
+
+
 async def provision(
     js: JetStream,
     app: App,
@@ -96,7 +103,7 @@ async def provision(
         ProvisioningRefused: A change would lose or strand messages; nothing was changed.
         JetStreamOff: The account has no JetStream.
     """
-    await _check_jetstream(js)
+    storage = await _storage(js)
     found = await take_inventory(js, app)
     mail = found.streams.get(app.mail)
     if mail is not None and app.log not in found.streams:
@@ -104,7 +111,7 @@ async def provision(
             f"stream {app.log} is missing while {app.mail} exists: the log of all runs of app {app.name!r} was lost; "
             "restore it from a backup (`nats stream restore`), or delete the app's streams to begin anew"
         )
-    wanted = define(app, queues=queues, partitions=partitions or partitions_of(mail) or PARTITIONS)
+    wanted = _fit(define(app, queues=queues, partitions=partitions or partitions_of(mail) or PARTITIONS), storage)
     for definition in wanted.streams:
         if (stream := found.streams.get(definition.name)) is not None:
             _check_stream(app, definition, stream)
@@ -144,14 +151,16 @@ async def verify(js: JetStream, app: App, queues: Iterable[str]) -> list[Differe
 # --- comparing --------------------------------------------------------------------------------------------
 
 
-async def _check_jetstream(js: JetStream) -> None:
+async def _storage(js: JetStream) -> int:
+    """Asks how many bytes the account may store; 0 for no limit. Raises JetStreamOff when it may store nothing at all."""
     off = "this account has no JetStream; start nats-server with -js, or enable it for the account"
     try:
-        found = await js.requests.call("INFO", None, _Done, what="JetStream account")
+        found = await js.requests.call("INFO", None, _Account, what="JetStream account")
     except NotProvisioned as error:  # nobody answers the API at all
         raise JetStreamOff(off) from error
     if isinstance(found, ApiError):
         raise fault_of(found.err_code or found.code, found.description, "JetStream account")
+    return max(0, found.limits.max_storage)
 
 
 def _compare(wanted: StreamDefinition | ConsumerDefinition, found: StreamDefinition | ConsumerDefinition) -> list[str]:
@@ -252,6 +261,20 @@ async def _surplus(js: JetStream, app: App, wanted: Definitions, found: Inventor
     return surplus
 
 
+def _fit(wanted: Definitions, storage: int) -> Definitions:
+    """Lowers the sizes of new streams to what the account allows: a size is reserved, whether used or not."""
+    if not storage:
+        return wanted
+    share = storage // STREAM_SHARE
+    streams = [
+        msgspec.structs.replace(definition, max_bytes=min(definition.max_bytes, share))
+        if definition.max_bytes > 0
+        else definition
+        for definition in wanted.streams
+    ]
+    return wanted._replace(streams=streams)
+
+
 # --- making ---------------------------------------------------------------------------------------------------
 
 
@@ -294,7 +317,7 @@ async def _create_stream(js: JetStream, config: dict[str, object]) -> Change | N
         made = await js.requests.call(f"STREAM.CREATE.{name}", config, _Done, what=f"stream {name}")
         if not isinstance(made, ApiError):
             return Change("created", "stream", name)
-        if made.err_code in _NO_STORAGE and max_bytes > STREAM_BYTES_MIN:
+        if made.err_code in NO_STORAGE and max_bytes > STREAM_BYTES_MIN:
             max_bytes //= 2  # the account or the disk allows less than our default; a smaller door is still a door
             config["max_bytes"] = max_bytes
         elif made.err_code == _NAME_IN_USE and await find_stream(js, name) is not None:

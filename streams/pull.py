@@ -11,9 +11,11 @@ is said loudly and asked for again with a growing pause (R17).
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from logging import ERROR
 from typing import Final
 
+from ..actors.errors import ServerLost
 from ..actors.limits import (
     PIN_PULL_EXPIRES_S,
     PULL_EXPIRES_S,
@@ -31,6 +33,7 @@ from .telemetry import log
 GROUP: Final = "a"
 """The only priority group of a pinned consumer."""
 
+_NAK: Final = b"-NAK"
 _HEARTBEAT: Final = 100
 _NO_MESSAGES: Final = frozenset({404, 408})
 _WRONG_PIN: Final = 423
@@ -85,6 +88,7 @@ class Pull:
         self._pause_s = 0.0
         self._retry: asyncio.TimerHandle | None = None
         self._is_fill_due = False
+        self._is_closing = False
         self._is_closed = False
         self._attach()
         self._fill()
@@ -105,17 +109,23 @@ class Pull:
             self._loop.call_soon(self._fill)
 
     async def close(self) -> None:
-        if self._is_closed:
+        if self._is_closing:
             return
-        self._is_closed = True
+        self._is_closing = True
         if self._retry is not None:
             self._retry.cancel()
+        if self._credit is not None and self._wire.is_connected:
+            # What is on its way would come again only after the ack wait, and counted as a worker that died (R18).
+            self._wire.mute(self._sid)
+            with suppress(ServerLost):
+                await self._wire.settle()
+        self._is_closed = True
         self._wire.detach(self._sid)
         self._requests.clear()
 
     def tick(self, now: float) -> None:
         """Looks for pulls that were lost, and renews the pin; called every `PULL_TICK_S`."""
-        if self._is_closed or not self._wire.is_connected:
+        if self._is_closing or not self._wire.is_connected:
             return
         for number in [number for number, request in self._requests.items() if request.overdue_at <= now]:
             self._drop(number)
@@ -126,9 +136,9 @@ class Pull:
 
     def restart(self) -> None:
         """Begins anew after a reconnect, under a new inbox: the server may still hold pulls of the old one."""
-        if self._is_closed:
+        if self._is_closing:
             return
-        self._wire.detach(self._sid)
+        self._wire.retire(self._sid, self._on_late)
         for number in list(self._requests):
             self._drop(number)
         self._attach()
@@ -141,7 +151,7 @@ class Pull:
 
     def _fill(self) -> None:
         self._is_fill_due = False
-        if self._is_closed or self._retry is not None:
+        if self._is_closing or self._retry is not None:
             return
         if self._credit is None:
             if self._asked <= self._batch // 2:
@@ -193,6 +203,25 @@ class Pull:
             self._wire.at_pass_end(self._hand_on)
         self._arrived.append(delivery)
 
+    def _on_late(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
+        """Takes what was on its way when the pull was closed or moved to another inbox."""
+        if not reply:
+            return
+        if self._is_closed:
+            self._return(reply.decode())
+            return
+        if self._credit is not None:
+            self._credit -= 1  # its pull was given back with all that was left of it
+        self._on_message(subject, reply, payload, headers)
+
+    def _return(self, reply: str) -> None:
+        """Gives a message of a work queue back at once: another worker has a free slot for it.
+
+        Not so in a mailbox, where a NAK would let newer messages pass (R3); the successor's takeover read finds it.
+        """
+        if self._credit is not None:
+            self._wire.send_publish(reply, "", b"", _NAK)
+
     def _count_delivery(self) -> None:
         """Counts a delivery against the oldest pull: the server serves them in order."""
         self._asked = max(0, self._asked - 1)
@@ -204,7 +233,7 @@ class Pull:
 
     def _hand_on(self) -> None:
         deliveries, self._arrived = self._arrived, []
-        if self._is_closed:
+        if not deliveries:
             return
         self._fill()
         try:
@@ -237,7 +266,7 @@ class Pull:
 
     def _back_off(self, status: int, text: str) -> None:
         """Waits before the next pull: something is wrong that another pull will not mend."""
-        if self._retry is not None or self._is_closed:
+        if self._retry is not None or self._is_closing:
             return
         if self._pause_s != PULL_RETRY_MAX_S:  # said at each new length of the pause, not for ever
             reason = "no such consumer; run `wfctl provision`" if status == NO_RESPONDERS else text

@@ -49,10 +49,13 @@ class _Refused(msgspec.Struct):
 
 
 class _Question:
-    __slots__ = ("collect", "future", "subject")
+    __slots__ = ("collect", "command", "future", "subject")
 
-    def __init__(self, subject: str, future: asyncio.Future[Reply | None], collect: Collect | None) -> None:
+    def __init__(
+        self, subject: str, command: int, future: asyncio.Future[Reply | None], collect: Collect | None
+    ) -> None:
         self.subject = subject
+        self.command = command
         self.future = future
         self.collect = collect
 
@@ -67,10 +70,12 @@ class Requests:
         self._inbox_bytes = len(self._inbox)
         self._open: dict[int, _Question] = {}
         self._number = 0
+        self._lost_command = 0
         self._is_closed = False
         wire.attach(self._inbox + "*", self._on_answer)
         wire.on_denied.append(self._on_denied)
         wire.on_closed.append(self._on_closed)
+        wire.on_disconnect.append(self._on_disconnect)
         wire.on_reconnect.append(self._on_reconnect)
 
     async def ask(
@@ -87,7 +92,7 @@ class Requests:
             raise ServerLost(f"the connection to {self._wire.target.shown} is closed")
         self._number += 1
         number = self._number
-        question = _Question(subject, self._loop.create_future(), collect)
+        question = _Question(subject, self._wire.appended_count, self._loop.create_future(), collect)
         self._open[number] = question
         timer = self._loop.call_later(timeout_s, _give_up, question.future)
         self._wire.send_publish(subject, f"{self._inbox}{number}", b"", payload)
@@ -153,14 +158,16 @@ class Requests:
             if kind == "publish" and question.subject == subject and not question.future.done():
                 question.future.set_exception(denied(kind, subject))
 
+    def _on_disconnect(self) -> None:
+        self._lost_command = self._wire.written_count
+
     def _on_reconnect(self) -> None:
-        self._end_all()
+        for question in self._open.values():
+            if question.command < self._lost_command:
+                _give_up(question.future)  # its answer went to the connection that broke
 
     def _on_closed(self, reason: str) -> None:
         self._is_closed = True
-        self._end_all()
-
-    def _end_all(self) -> None:
         for question in self._open.values():
             _give_up(question.future)
 

@@ -103,12 +103,11 @@ class Results:
     async def _publish(self, messages: list[Outgoing]) -> list[PubAck]:
         try:
             return await self._broker.publish_many(messages)
-        except PayloadTooLarge as error:
-            if len(messages) == 1:
-                return [PubAck(0, MESSAGE_TOO_LARGE, str(error))]
-            return [(await self._publish([message]))[0] for message in messages]
         except BrokerError as error:
-            return [PubAck(0, UNKNOWN, str(error))] * len(messages)
+            if len(messages) == 1:
+                return [PubAck(0, MESSAGE_TOO_LARGE if isinstance(error, PayloadTooLarge) else UNKNOWN, str(error))]
+            # One message is to blame (its size, its permission): alone it does not hold up the others.
+            return [(await self._publish([message]))[0] for message in messages]
 
     async def _store(
         self, held: Held, bucket: str, prefix: str, data: bytes, finish: Callable[[Ref], Outgoing]

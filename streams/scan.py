@@ -72,6 +72,7 @@ class Scan:
         self._asked = 0
         self._consumer_seq = 0
         self._last_seq = 0
+        self._snapshot_left = 0
         self._is_broken = False
         self._is_ended = False
 
@@ -89,9 +90,7 @@ class Scan:
                 while self._arrived:
                     stored, pending = self._arrived.popleft()
                     self._last_seq = stored.seq
-                    if not pending:
-                        self._last_per_subject = False  # the snapshot is whole; what follows comes in full
-                        self._is_ended = not self._follow
+                    self._is_ended = not pending and not self._follow
                     self._ask()
                     yield stored
                 if self._is_ended:
@@ -104,14 +103,14 @@ class Scan:
 
     # --- the consumer -----------------------------------------------------------------------------
     async def _begin(self) -> None:
-        self._name = self._wire.new_inbox().rpartition(".")[2]
+        name = self._wire.new_inbox().rpartition(".")[2]
         self._inbox = f"{self._wire.new_inbox()}."
         self._arrived.clear()
         self._asked = 0
         self._consumer_seq = 0
         self._is_broken = False
         config = _Config(
-            name=self._name,
+            name=name,
             filter_subject=self._subject,
             deliver_policy="all",
             mem_storage=True,
@@ -123,11 +122,14 @@ class Scan:
         elif self._last_seq:
             config.deliver_policy, config.opt_start_seq = "by_start_sequence", self._last_seq + 1
         created = await self._requests.get(
-            f"CONSUMER.CREATE.{self._stream}.{self._name}",
+            f"CONSUMER.CREATE.{self._stream}.{name}",
             _Create(stream_name=self._stream, config=config),
             _Created,
             what=f"reading {self._subject!r} of stream {self._stream}",
         )
+        self._name = name
+        self._snapshot_left = created.num_pending
+        self._last_per_subject = self._last_per_subject and created.num_pending > 0
         if not created.num_pending and not self._follow:
             self._is_ended = True
             return
@@ -153,7 +155,9 @@ class Scan:
         if self._sid:
             self._wire.detach(self._sid)
             self._sid = 0
+        if self._name:
             self._wire.send_publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._name}", "", b"", b"")
+            self._name = ""
 
     def _ask(self) -> None:
         """Keeps between half a batch and a batch on the way or at hand."""
@@ -198,6 +202,9 @@ class Scan:
                 int(token) for token in (tokens[5:9] if len(tokens) == 9 else tokens[7:11])
             )
             self._consumer_seq += 1
+            self._snapshot_left -= 1
+            if not self._snapshot_left:
+                self._last_per_subject = False  # the snapshot is whole; a new consumer would begin behind it
             self._asked = max(0, self._asked - 1)
             if consumer_seq != self._consumer_seq:
                 self._is_broken = True  # what came before is still good; the new consumer begins behind it

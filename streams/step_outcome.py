@@ -15,7 +15,15 @@ from typing import Final, NamedTuple, Protocol, TypeAlias
 import msgspec
 
 from ..actors.codec import TooLarge
-from ..actors.errors import BadMessage, ErrorInfo, FatalError, InvalidValue, RetryableError, qualified_name
+from ..actors.errors import (
+    BadMessage,
+    ErrorInfo,
+    FatalError,
+    InvalidDuration,
+    InvalidValue,
+    RetryableError,
+    qualified_name,
+)
 from ..actors.failures import error_info
 from ..actors.limits import BODY_DEPTH_MAX, UNKNOWN_STEP_DELAY_US
 from ..actors.messages import Ref, StepResult, check_depth
@@ -78,8 +86,8 @@ def raised(error: BaseException, *, now_us: int) -> Failed:
     if isinstance(error, RetryableError) and error.retry_after is not None:
         try:
             delay_us = retry_after_us(error.retry_after, now_us=now_us)
-        except ValueError as refused:
-            return Failed(_info(type(refused), f"{refused} (retry_after of {error})", "invalid_retry_after"))
+        except (ValueError, TypeError, ArithmeticError) as refused:
+            return Failed(_info(InvalidDuration, str(refused), "invalid_retry_after"))
     return Failed(error_info(error), not isinstance(error, FatalError), delay_us)
 
 

@@ -11,11 +11,11 @@ import asyncio
 import os
 import socket
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from logging import DEBUG, ERROR, WARNING
 from typing import Final
 
 import anyio
-import msgspec
 
 from ..actors.errors import BadMessage, BrokerError, DefinitionError
 from ..actors.limits import (
@@ -39,50 +39,13 @@ from .lease import Lease, LoopLease
 from .ports import Broker, Delivery, Outgoing
 from .results import Report, Results
 from .running_step import Bench, Catalogue, RunningStep
+from .step_notices import StepBeat, decode_stop, encode_notice, loads, step_started
 from .step_outcome import StepOutcome, Succeeded, result_body, too_large, unknown_step, worker_died
 from .subjects import App
 from .telemetry import log
 from .threads import Threads
 
 _LEAVE_S: Final = 2.0
-
-
-class QueueLoad(msgspec.Struct, frozen=True):
-    """A queue in a worker's beat."""
-
-    concurrency: int
-    running: int
-
-
-class StepBeat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A step worker's sign of life."""
-
-    worker: str
-    kind: str
-    pid: int
-    host: str
-    started_at_us: int
-    queues: dict[str, QueueLoad]
-    leaving: bool = False
-
-
-class StepStarted(msgspec.Struct, frozen=True, kw_only=True):
-    """The notice that a step has begun, for those who watch the run."""
-
-    kind: str
-    command: int
-    attempt: int
-    name: str
-    worker: str
-    at_us: int
-
-
-class _Stop(msgspec.Struct):
-    commands: list[int] | None = None
-
-
-_NOTICE: Final = msgspec.json.Encoder()
-_STOP: Final = msgspec.json.Decoder(_Stop)
 
 
 class StepWorker:
@@ -188,25 +151,33 @@ class StepWorker:
 
     async def _finish_running(self) -> None:
         log("steps.draining", worker=self.worker_id, running=len(self._held))
-        for intake in self._intakes:
-            await intake.close()
         with anyio.move_on_after(self._drain_s):
+            for intake in self._intakes:
+                await intake.close()
             while self._held:
                 self._emptied = anyio.Event()
                 await self._emptied.wait()
 
     async def _leave(self) -> None:
         """Cancels what still runs, gives it a moment to clean up, says goodbye."""
-        for held in self._held.values():
-            if held.work is not None:
-                log("step.abandoned", WARNING, step=held.work.name, run=held.work.key, command=held.work.command)
-            if held.running is not None:
-                held.running.abandon()
-        rest = [held.running.task for held in self._held.values() if held.running is not None]
-        cancelled = [task for task in rest if task is not None]
-        if cancelled:
-            await asyncio.wait(cancelled, timeout=STEP_CANCEL_GRACE_S)
-        with anyio.move_on_after(_LEAVE_S):
+        tasks: list[asyncio.Task[None]] = []
+        for held in (*self._held.values(), *self._left.values()):
+            running = held.running
+            if running is None:
+                continue
+            if not running.is_left_running:
+                work = running.work
+                log("step.abandoned", WARNING, step=work.name, run=work.key, command=work.command)
+            running.abandon()
+            if running.task is not None:
+                tasks.append(running.task)
+        if tasks:
+            _, stubborn = await asyncio.wait(tasks, timeout=STEP_CANCEL_GRACE_S)
+            for task in stubborn:
+                log("step.stubborn", ERROR, step=task.get_name())
+                # A loop that is closed waits for all of its tasks, for this one for ever: it is the loop's no longer.
+                asyncio._unregister_task(task)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        with anyio.move_on_after(_LEAVE_S), suppress(BrokerError):  # without a server there is nobody to tell
             for intake in self._intakes:
                 await intake.close()
             self._broker.notify(self._app.beat(self.worker_id), self._beat_body(is_leaving=True))
@@ -330,20 +301,16 @@ class StepWorker:
 
     # --- notices -------------------------------------------------------------------------------
     def _on_stop(self, subject: str, payload: bytes, _reply: str) -> None:
-        key = self._app.read_run(subject)
-        try:
-            commands = _STOP.decode(payload).commands
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        key, stop = self._app.read_run(subject), decode_stop(payload)
+        if key is None or stop is None:
             log("stop.unreadable", WARNING, subject=subject)
-            return
-        if key is None:
             return
         # A scan, not an index by run: stops are rare, and an index would cost every step.
         for held in list(self._held.values()):
             work, running = held.work, held.running
             if work is None or running is None or work.run != key.run or work.workflow != key.workflow:
                 continue
-            if commands is None or work.command in commands:
+            if stop.commands is None or work.command in stop.commands:
                 running.stop()
 
     def _watch(self) -> None:
@@ -355,15 +322,8 @@ class StepWorker:
                 continue
             if now_us - held.taken_at_us >= STEP_NOTE_AFTER_S * 1_000_000:
                 held.is_noted = True
-                started = StepStarted(
-                    kind="step_started",
-                    command=work.command,
-                    attempt=work.attempt,
-                    name=work.name,
-                    worker=self.worker_id,
-                    at_us=held.taken_at_us,
-                )
-                self._broker.notify(self._app.note(work.key), _NOTICE.encode(started))
+                started = step_started(work, worker=self.worker_id, at_us=held.taken_at_us)
+                self._broker.notify(self._app.note(work.key), encode_notice(started))
         self._is_watching = bool(self._held)
         if self._is_watching:
             self._bench.loop.call_later(STEP_NOTE_AFTER_S, self._watch)
@@ -383,7 +343,7 @@ class StepWorker:
             pid=os.getpid(),
             host=socket.gethostname(),
             started_at_us=self._started_at_us,
-            queues={intake.queue: QueueLoad(intake.concurrency, intake.running) for intake in self._intakes},
+            queues=loads(self._intakes),
             leaving=is_leaving,
         )
-        return _NOTICE.encode(beat)
+        return encode_notice(beat)

@@ -10,8 +10,8 @@ from functools import partial
 
 import msgspec
 import pytest
-
 from contract.worlds import PARTITIONS, QUEUES, WAIT_S, Play, Scenario
+
 from jetrun.streams.definitions import ConsumerDefinition, define
 from jetrun.streams.jetstream import JetStream
 from jetrun.streams.memory import MemoryBroker, MemoryServer
@@ -90,7 +90,9 @@ class JetStreamWorld:
         await self._make(stream, _tuned(_definition(self.app, stream, consumer), ack_wait_s, ack_pending_max))
 
     async def forget(self, stream: str, consumer: str) -> None:
-        await self._brokers[0].requests.get(f"CONSUMER.DELETE.{stream}.{consumer}", None, dict[str, object], what="delete")
+        await self._brokers[0].requests.get(
+            f"CONSUMER.DELETE.{stream}.{consumer}", None, dict[str, object], what="delete"
+        )
         await self._make(stream, _definition(self.app, stream, consumer))
 
     async def _make(self, stream: str, definition: ConsumerDefinition) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncGenerator
 
 import pytest
-
 from contract.worlds import WAIT_S, World, contract
+
 from jetrun.actors.errors import NotProvisioned
 from jetrun.actors.names import RunKey
 from jetrun.streams.ports import Broker, Outgoing
@@ -180,7 +181,7 @@ async def test_a_scan_that_follows_has_no_gap_while_others_write(world: World) -
     assert seen == [b"%d" % number for number in range(300)]
 
 
-async def _scan(broker: Broker, world: World):  # type: ignore[no-untyped-def]  # an async generator, for aclosing
+async def _scan(broker: Broker, world: World) -> AsyncGenerator[bytes, None]:
     async for message in broker.scan(world.app.log, world.app.log_of(KEY), follow=True):
         yield message.payload
 
@@ -254,7 +255,13 @@ async def test_the_state_of_a_stream_counts_what_it_holds(world: World) -> None:
     state = await broker.stream_state(world.app.log)
 
     assert (empty.messages, empty.last_seq, empty.subjects, empty.lost) == (0, 0, 0, 0)
-    assert (state.messages, state.first_seq, state.last_seq, state.subjects, state.lost) == (2, seqs[2], seqs[2] + 1, 2, 0)
+    assert (state.messages, state.first_seq, state.last_seq, state.subjects, state.lost) == (
+        2,
+        seqs[2],
+        seqs[2] + 1,
+        2,
+        0,
+    )
     assert state.bytes == sum(len(world.app.log_of(key)) + 1 + 30 for key in (KEY, OTHER))
 
 

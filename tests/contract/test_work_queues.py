@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-
 from contract.worlds import Collected, Mailbox, Queue, World, contract, payloads, wait_until
+
 from jetrun.actors.errors import NotProvisioned
 from jetrun.streams.ports import Broker, Delivery, Outgoing
 
@@ -328,6 +328,8 @@ async def test_the_state_of_a_consumer_tells_where_it_stands(world: World) -> No
     assert (empty.ack_floor, empty.delivered, empty.pending, empty.ack_pending, empty.pin) == (0, 0, 0, 0, "")
     assert (untouched.delivered, untouched.pending, untouched.ack_pending) == (0, 6, 0)
     assert (state.ack_floor, state.delivered, state.pending, state.ack_pending) == (2, 6, 0, 3)
+    assert state.handed_out == 6
+    assert [delivery.order for delivery in deliveries] == [1, 2, 3, 4, 5, 6]
     assert state.pin == deliveries[0].pin != ""
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, Protocol, TypeVar
 
 from jetrun.actors.names import RunKey
-from jetrun.streams.ports import Broker, Delivery, Outgoing
+from jetrun.streams.ports import SCHEDULE, SCHEDULE_TARGET, Broker, Delivery, Outgoing
 from jetrun.streams.subjects import App, partition_of
 
 T = TypeVar("T")
@@ -135,6 +136,27 @@ class Queue:
 
     def message(self, command: int, payload: bytes = b"{}") -> Outgoing:
         return Outgoing(self.app.work_of(self.name, self.key, command), payload)
+
+
+def at(us: int) -> str:
+    return "@at " + (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=us)).isoformat().replace("+00:00", "Z")
+
+
+class Timers:
+    """Partition 0 of an app's timers."""
+
+    def __init__(self, world: World, broker: Broker) -> None:
+        self.app = world.app
+        self.key = RunKey("order", "o-1")
+        self.broker = broker
+        self.fired: Collected[Delivery] = Collected()
+
+    def message(self, name: str, due_at_us: int, body: bytes = b"{}") -> Outgoing:
+        headers = {SCHEDULE: at(due_at_us), SCHEDULE_TARGET: self.app.fired(0, self.key)}
+        return Outgoing(self.app.timer(0, self.key, name), body, headers)
+
+    async def watch(self) -> None:
+        await self.broker.consume(self.app.timers, self.app.fired_consumer(0), self.fired.add, is_pinned=True)
 
 
 def payloads(items: Sequence[Delivery]) -> list[bytes]:

@@ -38,6 +38,10 @@ authorization { users: [
 """
 
 
+def ignore(_subject: str, _payload: bytes, _reply: str) -> None:
+    """Takes a notice and does nothing."""
+
+
 @pytest.fixture
 async def js(nats_url: str) -> AsyncIterator[JetStream]:
     broker = await JetStream.connect(nats_url, name="test")
@@ -82,9 +86,8 @@ async def test_a_missing_credentials_file_is_said_at_once() -> None:
 
 async def test_jetstream_off_is_said(tmp_path: Path) -> None:
     """Plain NATS is not enough, and the way out is in the message."""
-    with configured_server(tmp_path, "", jetstream="off") as url:
-        with pytest.raises(JetStreamOff, match="-js"):
-            await JetStream.connect(url, name="test", is_one_shot=True)
+    with configured_server(tmp_path, "", jetstream="off") as url, pytest.raises(JetStreamOff, match="-js"):
+        await JetStream.connect(url, name="test", is_one_shot=True)
 
 
 async def test_an_account_without_jetstream_is_said(tmp_path: Path) -> None:
@@ -111,7 +114,7 @@ async def test_a_denied_publish_is_an_error_and_not_a_timeout(tmp_path: Path) ->
         with pytest.raises(PermissionDenied, match=r"STREAM\.INFO"):
             await service.stream_state("WF_shop_LOG")
         with pytest.raises(PermissionDenied, match="subscribe"):
-            await service.listen("wf.shop.live.>", lambda *_: None)
+            await service.listen("wf.shop.live.>", ignore)
 
         assert stored.code == 0
         assert time.monotonic() - began < 2
@@ -140,7 +143,7 @@ async def test_a_subject_that_would_break_the_line_is_refused(js: JetStream, sub
     with pytest.raises(InvalidName):
         js.notify(subject, b"")
     with pytest.raises(InvalidName):
-        await js.listen(subject, lambda *_: None)
+        await js.listen(subject, ignore)
 
     await js.flush()
 
@@ -159,6 +162,7 @@ async def test_what_the_network_swallows_is_unknown_after_the_reconnect(own_serv
     back = asyncio.Event()
     js.on_reconnect(back.set)
     os.kill(own_server.pid, signal.SIGSTOP)
+    await asyncio.sleep(0.1)  # all of its threads have to notice
     lost = asyncio.ensure_future(js.publish_many([START] * 10, timeout_s=30))
     await asyncio.sleep(0.05)
     os.kill(own_server.pid, signal.SIGKILL)
@@ -225,7 +229,7 @@ async def test_a_command_gives_a_lost_server_up(own_server: EmbeddedServer) -> N
 async def test_close_is_idempotent_and_flushes(nats_url: str, js: JetStream) -> None:
     """A notice sent last before the end still arrives."""
     got = asyncio.Event()
-    await js.listen("wf.test.bye", lambda *_: got.set())
+    await js.listen("wf.test.bye", lambda _s, _p, _r: got.set())
     other = await JetStream.connect(nats_url, name="other")
 
     other.notify("wf.test.bye", b"")

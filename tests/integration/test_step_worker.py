@@ -6,11 +6,12 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import anyio.abc
 import msgspec
 import pytest
 
@@ -96,7 +97,7 @@ class Bench:
         return int(msgspec.json.decode(answer)["num_redelivered"])
 
     @asynccontextmanager
-    async def worker(self, *steps: Step[..., Any], lease: Lease | None = None) -> AsyncIterator[StepWorker]:
+    async def worker(self, *steps: Step[..., Any], lease: Lease | None = None) -> AsyncGenerator[StepWorker]:
         """Runs a worker on a connection of its own, and drains it at the end."""
         broker = await JetStream.connect(self.url, name="w1")
         worker = StepWorker(broker, self.app, Steps(*steps), {"default": 4}, worker_id="w1", lease=lease)
@@ -294,6 +295,40 @@ async def test_drain_on_sigterm_finishes_what_runs_and_leaves_the_rest(bench: Be
     assert sorted(result.command for result in results) == list(range(1, 21))
     begun = [line for child in (first, second) for line in child.lines if line == "begun wait"]
     assert len(begun) == 20
+
+
+async def test_a_step_that_ignores_cancellation_does_not_hold_the_process(bench: Bench, processes: Processes) -> None:
+    """A drained worker ends; a loop that waited for such a step would need a kill."""
+    child = await start_worker(processes, bench, "w1", "--drain-s", "0.1")
+    await bench.ask("stubborn")
+    await child.wait_line("^begun stubborn")
+
+    child.terminate()
+
+    assert await child.wait_ended() == 0
+
+
+async def test_drain_in_a_busy_queue_leaves_nothing_unacked(bench: Bench) -> None:
+    """What was on its way is run: left behind it would wait for the ack wait, and count as a death of the worker."""
+
+    @step(name="quick")
+    async def quick() -> None:
+        """Does nothing."""
+
+    async def feed(tasks: anyio.abc.TaskGroup) -> None:
+        command = 0
+        while not tasks.cancel_scope.cancel_called:
+            command += 1
+            await bench.ask("quick", command=command)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3):
+            async with bench.worker(quick):
+                tasks.start_soon(feed, tasks)
+                await bench.wait_results(20)
+            state = await bench.broker.consumer_state(bench.app.work, bench.app.queue_consumer("default"))
+            assert state.ack_pending == 0
+        tasks.cancel_scope.cancel()
 
 
 async def test_steps_outlive_a_killed_server(own_server: EmbeddedServer) -> None:

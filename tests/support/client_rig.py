@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from jetrun.actors import call
+from jetrun.actors.errors import ErrorInfo
 from jetrun.actors.messages import Body, Start, decode_body
 from jetrun.actors.names import RunKey
 from jetrun.actors.records import (
@@ -20,7 +22,7 @@ from jetrun.actors.records import (
     record_hash,
     start_hash,
 )
-from jetrun.client.client import Client
+from jetrun.client import Client, RunHandle
 from jetrun.streams.memory import MemoryBroker, MemoryServer
 from jetrun.streams.ports import Outgoing, PubAck
 from jetrun.streams.subjects import App
@@ -41,6 +43,23 @@ class ClientRig:
         self.broker = MemoryBroker(self.server)
         self.client = Client(self.broker, APP.name)
         self._ends: dict[RunKey, tuple[int, str]] = {}
+
+    # --- what a program does ----------------------------------------------------------------------
+    async def started(self) -> RunHandle[Any]:
+        """Starts `KEY` with the argument that `mark("o-1")` stands for."""
+        return await self.client.start(call(KEY.workflow, KEY.run), run_id=KEY.run)
+
+    def count_reads(self) -> list[str]:
+        """Returns a list that grows with each subject whose last message the client reads."""
+        reads: list[str] = []
+        last_direct = self.broker.last_direct
+
+        async def counted(stream: str, subject: str) -> Any:
+            reads.append(subject)
+            return await last_direct(stream, subject)
+
+        self.broker.last_direct = counted  # type: ignore[method-assign]  # sees what the server is asked
+        return reads
 
     # --- what workers write -----------------------------------------------------------------------
     async def record(self, key: RunKey = KEY, *, notice: bool = True, **fields: Any) -> Record:
@@ -68,6 +87,10 @@ class ClientRig:
         """Appends the terminal record of a run that completed."""
         outcome = Outcome(status="completed", result=msgspec.Raw(msgspec.json.encode(result)))
         return await self.record(key, start=self.mark(*args), outcome=outcome, notice=notice)
+
+    async def fail(self, error: ErrorInfo) -> None:
+        """Appends the terminal record of a run that failed."""
+        await self.record(start=self.mark("o-1"), outcome=Outcome(status="failed", error=error))
 
     def mark(self, *args: object, start_id: str = "s") -> StartMark:
         return StartMark(id=start_id, hash=start_hash(msgspec.json.encode(args), None))

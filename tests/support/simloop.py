@@ -327,13 +327,13 @@ class _Timer(asyncio.TimerHandle):
         return self._order < other._order
 
 
-def run(main: Callable[[SimLoop], Coroutine[Any, Any, T]], seed: int, *, limit_s: float = 86_400.0) -> T:
+def run(main: Callable[[SimLoop], Coroutine[Any, Any, T]], seed: int, *, limit_s: float | None = 86_400.0) -> T:
     """Runs a coroutine to its end on a loop of its own, in virtual time; what it has started and left is dropped.
 
     Args:
         main: Gets the loop.
         seed: Decides everything that may vary.
-        limit_s: Virtual seconds after which a run that has not ended is an error.
+        limit_s: Virtual seconds after which a run that has not ended is an error; None for no such limit.
 
     Raises:
         Stuck: Nothing can happen any more.
@@ -355,7 +355,7 @@ def run(main: Callable[[SimLoop], Coroutine[Any, Any, T]], seed: int, *, limit_s
     return result
 
 
-async def _limited(main: Coroutine[Any, Any, T], limit_s: float) -> T:
+async def _limited(main: Coroutine[Any, Any, T], limit_s: float | None) -> T:
     async with asyncio.timeout(limit_s):
         return await main
 

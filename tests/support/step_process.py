@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -45,6 +46,14 @@ async def wait(seconds: float) -> str:
 
 
 @step
+async def stubborn() -> None:
+    say("begun stubborn")
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(600)
+
+
+@step
 async def double(number: int) -> int:
     return 2 * number
 
@@ -55,6 +64,7 @@ async def main() -> None:
         parser.add_argument(name)
     parser.add_argument("--lease", choices=("thread", "loop"), default="thread")
     parser.add_argument("--lease-every-s", type=float, default=0.25)
+    parser.add_argument("--drain-s", type=float, default=20.0)
     parser.add_argument("--concurrency", type=int, default=4)
     given = parser.parse_args()
 
@@ -64,9 +74,11 @@ async def main() -> None:
         if given.lease == "thread"
         else LoopLease(broker, every_s=given.lease_every_s)
     )
-    catalogue = Steps(deadly, block, wait, double)
+    catalogue = Steps(deadly, block, wait, stubborn, double)
     queues = {"default": given.concurrency}
-    worker = StepWorker(broker, App(given.app), catalogue, queues, worker_id=given.worker, lease=lease)
+    worker = StepWorker(
+        broker, App(given.app), catalogue, queues, worker_id=given.worker, lease=lease, drain_s=given.drain_s
+    )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.drain)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(worker.run())

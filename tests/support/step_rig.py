@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
 
+from jetrun.actors.attempt import attempt
 from jetrun.actors.errors import BrokerError
 from jetrun.actors.messages import StepResult, decode_body
 from jetrun.actors.names import RunKey
-from jetrun.actors.step import Step
+from jetrun.actors.step import Step, step
 from jetrun.actors.work import Work, encode_work
 from jetrun.streams.lease import Lease
 from jetrun.streams.memory import MemoryBroker, MemoryServer
@@ -32,6 +34,55 @@ class Steps:
 
     def __init__(self, *steps: Step[..., Any]) -> None:
         self.steps: Mapping[str, Step[..., Any]] = {step.name: step for step in steps}
+
+
+class Calls:
+    """Steps that count their calls, and hold them until they are let go."""
+
+    def __init__(self) -> None:
+        self.count: Counter[str] = Counter()
+        self.cancelled: Counter[str] = Counter()
+        self.most = 0
+        self._now = 0
+
+    async def run(self, seconds: float) -> None:
+        name = attempt().step
+        self.count[name] += 1
+        self._now += 1
+        self.most = max(self.most, self._now)
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            self.cancelled[name] += 1
+            raise
+        finally:
+            self._now -= 1
+
+
+def quick(calls: Calls) -> Step[[int], int]:
+    @step(name="quick")
+    async def double(number: int) -> int:
+        await calls.run(0)
+        return 2 * number
+
+    return double
+
+
+def slow(calls: Calls, seconds: float, name: str = "slow", queue: str = "default") -> Step[[], str]:
+    @step(name=name, queue=queue)
+    async def wait() -> str:
+        await calls.run(seconds)
+        return "done"
+
+    return wait
+
+
+class NoLease:
+    """A lease that is never renewed: what a loop that hangs, or a paused process, looks like to the server."""
+
+    async def run(self, held: object) -> None:
+        del held
+        await asyncio.sleep(10**6)
 
 
 class Rig:
@@ -99,6 +150,19 @@ class Rig:
             **fields,
         )
         return await self.ask_raw(encode_work(work), command=command, queue=queue)
+
+    async def ask_surely(self, step: str, *args: object, command: int = 1) -> None:
+        """Publishes work that nothing on the road can strike."""
+        faults = self.server.faults
+        lost, ack_lost, faults.request_lost, faults.ack_lost = faults.request_lost, faults.ack_lost, 0.0, 0.0
+        while (await self.ask(step, *args, command=command)).code != 0:
+            pass
+        faults.request_lost, faults.ack_lost = lost, ack_lost
+
+    async def wait_calls(self, calls: Calls, name: str, count: int) -> None:
+        """Waits until a step has been begun so often."""
+        while calls.count[name] < count:
+            await asyncio.sleep(0.01)
 
     async def ask_raw(self, raw: bytes, *, command: int = 1, queue: str = "default") -> PubAck:
         return await self.broker.publish(Outgoing(APP.work_of(queue, KEY, command), raw))

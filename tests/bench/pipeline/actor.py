@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Coroutine, Generator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import anyio
 import msgspec
 from nats.aio.msg import Msg
 
 from . import bodies, layout
-from .wire import EXPECT_LAST, Arrivals, Wire, stored
+from .wire import EXPECT_LAST, Wire
 
 NOTHING_YET = {EXPECT_LAST: "0"}
 
@@ -51,15 +49,6 @@ class Run:
     commands: int = 0
 
 
-class Turn(NamedTuple):
-    """A decision on its way: the append's answer is still to come."""
-
-    delivery: Msg
-    run: Run
-    record: bodies.Record
-    appended: asyncio.Future[bytes]
-
-
 class Actors:
     """All runs of the pipeline."""
 
@@ -67,17 +56,25 @@ class Actors:
         self._wire = wire
         self._runs: dict[str, Run] = {}
 
-    async def serve(self, arrivals: Arrivals) -> None:
-        """Handles deliveries until cancelled; a batch's appends go out before the next batch is looked at."""
-        async with anyio.create_task_group() as group:
-            while True:
-                turns = [await self._append(delivery) for delivery in await arrivals.take()]
-                group.start_soon(self._settle, turns)
-
-    async def _append(self, delivery: Msg) -> Turn:
+    async def on_delivery(self, delivery: Msg) -> None:
+        """Decides and appends; what was decided is carried out after the append, the ack comes after that."""
         run, record = self._decide(delivery)
+
+        async def carry_out(seq: int) -> None:
+            # The run's next message is the result of the work published here: nobody reads the sequence before.
+            run.log_seq = seq
+            if record.command:
+                work = bodies.encode(msgspec.structs.replace(record.command, run=run.name))
+                await self._wire.publish(layout.work_of(run.name, record.command.command), work, ack, NOTHING_YET)
+            else:
+                await self._wire.notify(layout.done_of(run.name), record.result)
+                await self._wire.ack(delivery)
+
+        async def ack(_: int) -> None:
+            await self._wire.ack(delivery)
+
         fence = {EXPECT_LAST: str(run.log_seq)}
-        return Turn(delivery, run, record, await self._wire.publish(layout.log_of(run.name), bodies.encode(record), fence))
+        await self._wire.publish(layout.log_of(run.name), bodies.encode(record), carry_out, fence)
 
     def _decide(self, delivery: Msg) -> tuple[Run, bodies.Record]:
         _, _, _, _, workflow, run_id, verb = delivery.subject.split(".")
@@ -101,33 +98,14 @@ class Actors:
             command = bodies.Command(run.commands, call.name, [call.argument])
         return run, bodies.Record(run.records, verb, msgspec.Raw(delivery.data), command, result, command is None)
 
-    async def _settle(self, turns: list[Turn]) -> None:
-        """Carries out what was decided, each after its append, and acks after that."""
-        owed: list[tuple[Msg, asyncio.Future[bytes] | None]] = []
-        for delivery, run, record, appended in turns:
-            # A run's next message is the result of the work below: nobody reads the sequence before it is set here.
-            run.log_seq = await stored(appended)
-            published: asyncio.Future[bytes] | None = None
-            if record.command:
-                work = msgspec.structs.replace(record.command, run=run.name)
-                subject = layout.work_of(run.name, work.command)
-                published = await self._wire.publish(subject, bodies.encode(work), NOTHING_YET)
-            else:
-                await self._wire.connection.publish(layout.done_of(run.name), record.result)
-            owed.append((delivery, published))
-        for delivery, published in owed:
-            if published:
-                await stored(published)
-            await self._wire.ack(delivery)
-
 
 async def main(url: str) -> None:
     wire = await Wire.connect(url)
-    arrivals = Arrivals(wire)
+    actors = Actors(wire)
     for partition in range(layout.PARTITIONS):
-        await arrivals.pull(layout.MAIL, layout.mailbox(partition))
+        await wire.pull(layout.MAIL, layout.mailbox(partition), actors.on_delivery)
     print("ready", flush=True)
-    await Actors(wire).serve(arrivals)
+    await wire.wait_failure()
 
 
 if __name__ == "__main__":

@@ -1,18 +1,17 @@
 """The pipeline's step worker: runs the step, publishes the result, acks the work when that is stored.
 
-`python -m tests.bench.pipeline.steps URL`.
+`python -m tests.bench.pipeline.steps URL`. One step after the other: a no-op never waits.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
 
 import anyio
 from nats.aio.msg import Msg
 
 from . import bodies, layout
-from .wire import Arrivals, Wire, stored
+from .wire import Wire
 
 
 async def noop(argument: int) -> int:
@@ -20,32 +19,28 @@ async def noop(argument: int) -> int:
     return argument
 
 
-async def serve(wire: Wire, arrivals: Arrivals) -> None:
-    """Handles work until cancelled; the next batch does not wait for the answers of this one."""
-    async with anyio.create_task_group() as group:
-        while True:
-            results = [(delivery, await _execute(wire, delivery)) for delivery in await arrivals.take()]
-            group.start_soon(_settle, wire, results)
+class Steps:
+    """Executes work."""
 
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
 
-async def _execute(wire: Wire, delivery: Msg) -> asyncio.Future[bytes]:
-    work = bodies.decode_work(delivery.data)
-    result = bodies.StepResult(work.command, await noop(work.args[0]))
-    return await wire.publish(layout.input_of(work.run, "step"), bodies.encode(result))
+    async def on_delivery(self, delivery: Msg) -> None:
+        """Runs the step and publishes its result; the ack comes after that is stored."""
+        work = bodies.decode_work(delivery.data)
+        result = bodies.StepResult(work.command, await noop(work.args[0]))
 
+        async def ack(_: int) -> None:
+            await self._wire.ack(delivery)
 
-async def _settle(wire: Wire, results: list[tuple[Msg, asyncio.Future[bytes]]]) -> None:
-    for delivery, published in results:
-        await stored(published)
-        await wire.ack(delivery)
+        await self._wire.publish(layout.input_of(work.run, "step"), bodies.encode(result), ack)
 
 
 async def main(url: str) -> None:
     wire = await Wire.connect(url)
-    arrivals = Arrivals(wire)
-    await arrivals.pull(layout.WORK, layout.QUEUE)
+    await wire.pull(layout.WORK, layout.QUEUE, Steps(wire).on_delivery)
     print("ready", flush=True)
-    await serve(wire, arrivals)
+    await wire.wait_failure()
 
 
 if __name__ == "__main__":

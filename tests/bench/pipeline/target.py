@@ -16,7 +16,7 @@ from ..children import Child, cpu_by_role
 from ..load import Load, drive
 from ..server import BenchServer
 from . import bodies, layout
-from .wire import Wire, stored
+from .wire import Wire
 
 
 class PipelineTarget:
@@ -69,22 +69,24 @@ class BareClient:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._ends: dict[str, asyncio.Future[None]] = {}
+        self._ends: dict[str, asyncio.Event] = {}
 
     async def listen(self) -> None:
         """Subscribes to all notices, once."""
-        await self._wire.connection.subscribe(layout.DONE_ALL, cb=self._on_done, pending_msgs_limit=-1)
+        await self._wire.subscribe(layout.DONE_ALL, self._on_done)
 
     async def start_and_wait(self, run: str, steps: int) -> None:
         name = f"chain.{run}"
-        end = self._ends[name] = asyncio.get_running_loop().create_future()
-        await stored(await self._wire.publish(layout.input_of(name, "start"), bodies.encode(bodies.Start([steps]))))
-        await end
+        end = self._ends[name] = asyncio.Event()
+        await self._wire.publish(layout.input_of(name, "start"), bodies.encode(bodies.Start([steps])), _accepted)
+        await end.wait()
 
     async def _on_done(self, notice: Msg) -> None:
-        end = self._ends.pop(notice.subject.split(".", 3)[3], None)
-        if end:
-            end.set_result(None)
+        self._ends.pop(notice.subject.split(".", 3)[3]).set()
+
+
+async def _accepted(_: int) -> None:
+    """The PubAck of a start: the run will happen, its end is what the client waits for."""
 
 
 async def _provision(url: str) -> None:

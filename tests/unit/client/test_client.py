@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -317,6 +318,30 @@ async def test_list_shows_runs_by_status_and_workflow(rig: ClientRig) -> None:
     assert await ids(workflow="bill") == "de"
     assert await ids(workflow="order", limit=2) == "ab"
     assert await ids(limit=0) == ""
+
+
+@on_twin
+async def test_a_list_that_is_left_early_leaves_nothing_behind(rig: ClientRig) -> None:
+    """The scan at the server ends with the iteration, not when the garbage collector comes by."""
+    for index in range(3):
+        await rig.index("open", RunKey("order", f"o-{index}"), "running")
+    ended: list[str] = []
+    scan = rig.broker.scan
+
+    async def watched(*args: Any, **options: Any) -> Any:
+        try:
+            async for message in scan(*args, **options):
+                yield message
+        finally:
+            ended.append(args[1])
+
+    rig.broker.scan = watched  # type: ignore[method-assign]  # sees the end of a scan
+
+    assert len([summary async for summary in rig.client.list(limit=1)]) == 1
+    assert ended == ["wf.t.index.*.*.*"]
+    async with aclosing(rig.client.list()) as runs:
+        await anext(runs)
+    assert len(ended) == 2
 
 
 @on_twin

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from jetrun.actors import call
 from jetrun.actors.errors import NotProvisioned, OutcomeUnknown, PermissionDenied
+from jetrun.actors.limits import LISTEN_IDLE_S, READ_AGAIN_S, WAIT_SWEEP_READS_MAX
 from jetrun.actors.names import RunKey
-from jetrun.client.waits import IDLE_S, READ_AGAIN_S, SWEEP_MAX, Waits
+from jetrun.client.waits import Waits
 from jetrun.streams.memory import MemoryBroker
 from support.client_rig import APP, KEY, ClientRig, on_twin
 
@@ -108,13 +110,13 @@ async def test_a_cancelled_opener_hands_over(rig: ClientRig) -> None:
 async def test_silent_runs_are_read_again_but_not_all_at_once(rig: ClientRig) -> None:
     """Many waiting runs are a steady trickle of reads, never a burst."""
     waits, ends = Waits(MemoryBroker(rig.server), APP), Ends()
-    keys = [KEY._replace(run=f"r{index}") for index in range(SWEEP_MAX + 500)]
+    keys = [KEY._replace(run=f"r{index}") for index in range(WAIT_SWEEP_READS_MAX + 500)]
     waiting = [asyncio.create_task(ends.wait(waits, key)) for key in keys]
     await asyncio.sleep(READ_AGAIN_S - 0.5)
     assert len(ends.looks) == len(keys)
 
     await asyncio.sleep(1.0)
-    assert len(ends.looks) == len(keys) + SWEEP_MAX
+    assert len(ends.looks) == len(keys) + WAIT_SWEEP_READS_MAX
     await asyncio.sleep(1.0)
     assert len(ends.looks) == 2 * len(keys)
 
@@ -146,7 +148,7 @@ async def test_an_idle_subscription_is_closed_and_made_anew(rig: ClientRig) -> N
 
     await waits.close_idle()
     assert broker.open == 1
-    await asyncio.sleep(IDLE_S + 1)
+    await asyncio.sleep(LISTEN_IDLE_S + 1)
     await waits.close_idle()
     assert broker.open == 0
 
@@ -161,7 +163,7 @@ async def test_a_subscription_in_use_is_not_closed(rig: ClientRig) -> None:
     broker = CountingBroker(rig.server)
     waits, ends = Waits(broker, APP), Ends()
     waiting = asyncio.create_task(ends.wait(waits, KEY))
-    await asyncio.sleep(IDLE_S * 3)
+    await asyncio.sleep(LISTEN_IDLE_S * 3)
 
     await waits.close_idle()
 
@@ -207,3 +209,43 @@ async def test_what_is_dropped_is_forgotten(rig: ClientRig) -> None:
     del watch
 
     assert list(channel.watches) == []
+
+
+@on_twin
+async def test_a_gap_while_a_start_is_sent_counts(rig: ClientRig) -> None:
+    """What a subscription promised before a gap is void after it, wherever the gap falls: the log is read first."""
+    await rig.begin("o-0", key=KEY._replace(run="o-0"))
+    other = asyncio.create_task(rig.client.get("order/o-0").result())
+    await asyncio.sleep(1)
+    rig.server.faults.delay_s = 2.0
+    starting = asyncio.create_task(rig.client.start(call("order", "o-1"), run_id="o-1"))
+    await asyncio.sleep(0.1)
+    rig.server.restart(0.1)
+    run = await starting
+    rig.server.faults.delay_s = 0.0
+    await rig.end("o-1", result=1, notice=False)
+
+    before = rig.loop.time()
+    assert await run.result() == 1
+    assert rig.loop.time() - before < 0.1
+    other.cancel()
+
+
+@on_twin
+async def test_a_subscription_closed_while_a_start_is_sent_counts(rig: ClientRig) -> None:
+    """An idle subscription may be closed by one caller while another relies on it."""
+    await rig.end("o-0", key=KEY._replace(run="o-0"))
+    await rig.client.get("order/o-0").result()
+    rig.server.faults.delay_s = 2.0
+    starting = asyncio.create_task(rig.client.start(call("order", "o-1"), run_id="o-1"))
+    await asyncio.sleep(0.1)
+    waits = rig.client._session.waits
+    waits._channels["order"].idle_since = -LISTEN_IDLE_S
+    await waits.close_idle()
+    run = await starting
+    rig.server.faults.delay_s = 0.0
+    await rig.end("o-1", result=1, notice=False)
+
+    before = rig.loop.time()
+    assert await run.result() == 1
+    assert rig.loop.time() - before < 0.1

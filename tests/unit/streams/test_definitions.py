@@ -38,7 +38,12 @@ def test_no_limit_can_delete_logs_work_or_timers(name: str) -> None:
     """A limit on a stream with schedules silently deletes timers."""
     definition = stream(name)
 
-    assert (definition.max_msgs, definition.max_bytes, definition.max_age, definition.max_msgs_per_subject) == (-1, -1, 0, -1)
+    assert (definition.max_msgs, definition.max_bytes, definition.max_age, definition.max_msgs_per_subject) == (
+        -1,
+        -1,
+        0,
+        -1,
+    )
 
 
 def test_mail_is_made_last() -> None:

@@ -35,7 +35,7 @@ def test_the_pin_comes_from_the_headers() -> None:
 @pytest.mark.parametrize("reply", [b"_INBOX.x", b"$JS.ACK.a.b.c", b"$JS.ACK.s.c.x.1.1.1.1"])
 def test_other_subjects_are_no_delivery(reply: bytes) -> None:
     """Who sends to the inbox cannot pass for the server by accident."""
-    with pytest.raises(ValueError, match="ack subject|invalid literal"):
+    with pytest.raises(ValueError, match=r"ack subject|invalid literal"):
         read_delivery(b"s", reply, b"", b"")
 
 
@@ -57,7 +57,9 @@ def test_times_are_read_to_the_microsecond(naive: datetime, fraction: str) -> No
     assert time_us(text.encode()) == expected
 
 
-@pytest.mark.parametrize(("text", "micros"), [(b"1970-01-01T00:00:01Z", 1_000_000), (b"1970-01-01T00:00:00.5Z", 500_000)])
+@pytest.mark.parametrize(
+    ("text", "micros"), [(b"1970-01-01T00:00:01Z", 1_000_000), (b"1970-01-01T00:00:00.5Z", 500_000)]
+)
 def test_short_fractions_are_read(text: bytes, micros: int) -> None:
     """The server leaves trailing zeros out."""
     assert time_us(text) == micros

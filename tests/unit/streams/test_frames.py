@@ -39,11 +39,17 @@ class Listener:
             self.parser.reset()
 
 
+def noting(frames: list[Frame]) -> Sink:
+    def sink(subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
+        frames.append((subject, reply, payload, headers))
+
+    return sink
+
+
 def parsed(chunks: list[bytes]) -> tuple[list[Frame], list[object]]:
     frames: list[Frame] = []
-    sinks: dict[int, Sink] = {7: lambda *frame: frames.append(frame)}
     listener = Listener()
-    parser = FrameParser(listener, sinks)
+    parser = FrameParser(listener, {7: noting(frames)})
 
     async def feed() -> None:
         for chunk in chunks:
@@ -81,7 +87,7 @@ def test_any_cut_of_the_stream_gives_the_same_messages(frames: list[Frame], data
 
 def test_what_is_no_message_for_a_sink_goes_to_the_client() -> None:
     """INFO, PONG, errors and foreign subscriptions stay with nats-py."""
-    _, said = parsed([b'INFO {"a":1}\r\nPONG\r\n+OK\r\n-ERR \'Stale Connection\'\r\nMSG s 8 2\r\nhi\r\n'])
+    _, said = parsed([b"INFO {\"a\":1}\r\nPONG\r\n+OK\r\n-ERR 'Stale Connection'\r\nMSG s 8 2\r\nhi\r\n"])
 
     assert said == [{"a": 1}, "pong", "'Stale Connection'", (8, b"s", b"", b"hi", b"")]
 
@@ -97,7 +103,7 @@ def test_a_reset_drops_the_rest_of_the_chunk() -> None:
     """After a connection is given up, nothing of it is delivered."""
     frames: list[Frame] = []
     listener = Listener()
-    parser = FrameParser(listener, {7: lambda *frame: frames.append(frame)})
+    parser = FrameParser(listener, {7: noting(frames)})
     listener.parser = parser
 
     asyncio.run(parser.parse(b"-ERR 'x'\r\n" + message((b"a", b"", b"b", b""))))

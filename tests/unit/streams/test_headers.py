@@ -44,7 +44,9 @@ def test_headers_written_are_headers_read(headers: dict[str, str]) -> None:
     }
 
 
-@pytest.mark.parametrize("headers", [{"A": "b\r\nNats-Rollup: all"}, {"A": "b\nC: d"}, {"A: b\r\nC": "d"}, {"": "x"}, {"a b": "x"}])
+@pytest.mark.parametrize(
+    "headers", [{"A": "b\r\nNats-Rollup: all"}, {"A": "b\nC: d"}, {"A: b\r\nC": "d"}, {"": "x"}, {"a b": "x"}]
+)
 def test_nothing_breaks_out_of_a_header(headers: dict[str, str]) -> None:
     """A line break in a value would add a header, and headers have power over streams."""
     with pytest.raises(InvalidValue):

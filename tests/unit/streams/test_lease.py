@@ -96,6 +96,7 @@ async def test_a_thread_lease_renews_while_the_loop_is_blocked() -> None:
     """An async step that blocks keeps its work (F52)."""
     wire = Wire()
     held = {(1, 1): Row("one")}
+    during = 0
 
     async def connect() -> Broker:
         return wire.broker

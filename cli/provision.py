@@ -1,0 +1,65 @@
+"""`wfctl provision`: makes an app's streams and consumers from its code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .exits import UsageProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..streams.jetstream import JetStream
+    from .connection import Connection
+
+
+def provision(
+    context: typer.Context,
+    modules: Annotated[
+        list[str] | None, typer.Option("--module", "-m", metavar="MODULE", help="Module whose steps name the queues; repeatable.")
+    ] = None,
+    queues: Annotated[list[str] | None, typer.Option("--queue", "-q", help="A queue besides; repeatable.")] = None,
+    drop: Annotated[list[str] | None, typer.Option("--drop-queue", help="Remove an empty queue; repeatable.")] = None,
+    partitions: Annotated[int | None, typer.Option(min=1, help="By default what is there, or 16.")] = None,
+    replicas: Annotated[int | None, typer.Option(min=1, max=5, help="By default what is there, or 1.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what differs and change nothing.")] = False,
+) -> None:
+    """Make or mend streams and consumers; safe to repeat. What would lose or strand messages is refused."""
+    from . import connection
+
+    if not modules and not queues and not drop and not dry_run:
+        raise UsageProblem("give the app's modules with -m, or its queues with --queue")
+    wanted = list(queues or [])
+    if modules:
+        from ..client.modules import load
+
+        wanted += load(modules).queues
+
+    async def work(connected: Connection) -> None:
+        js = connection.jetstream_of(connected)
+        if dry_run:
+            await show_differences(connected, js, wanted)
+            return
+        from ..streams.provision import provision as make
+
+        changes = await make(
+            js, connected.app, queues=wanted, partitions=partitions, replicas=replicas, dropped_queues=drop or []
+        )
+        for change in changes:
+            detail = f": {change.detail}" if change.detail else ""
+            connected.out.line(f"{change.kind} {change.what} {change.name}{detail}")
+        connected.out.line(f"app {connected.app.name} is provisioned, {len(changes)} changes")
+
+    connection.run(context, work)
+
+
+async def show_differences(connected: Connection, js: JetStream, queues: Sequence[str]) -> None:
+    """Prints what provisioning would make or mend."""
+    from ..streams.provision import verify
+
+    differences = await verify(js, connected.app, queues)
+    for difference in differences:
+        connected.out.line(f"{difference.what} {difference.name}: {difference.detail}")
+    connected.out.line(f"app {connected.app.name}: {len(differences)} differences, nothing was changed")

@@ -1,0 +1,71 @@
+"""Workflows for the command-line tests, run by real worker processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+
+import msgspec
+
+from jetrun.actors import FatalError, hook, sleep, step, workflow
+
+
+class Approval(msgspec.Struct):
+    ok: bool
+
+
+@step
+async def greet(name: str) -> str:
+    return f"hello {name}"
+
+
+@step
+def refuse(reason: str) -> None:
+    raise FatalError(reason)
+
+
+@step(max_retries=0)
+async def wait_long(path: str) -> str:
+    with open(path, "w") as file:
+        file.write(str(os.getpid()))
+    await asyncio.sleep(1.0)
+    return "waited"
+
+
+@workflow
+async def greeting(name: str) -> str:
+    return await greet(name)
+
+
+@workflow
+async def approved(name: str) -> str:
+    approval = await hook("approval", Approval)
+    return await greet(name) if approval.ok else "refused"
+
+
+@workflow
+async def failing(reason: str) -> None:
+    await refuse(reason)
+
+
+@workflow
+async def slow(path: str) -> str:
+    return await wait_long(path)
+
+
+@workflow
+async def napping(seconds: float) -> str:
+    await sleep(seconds)
+    return "rested"
+
+
+@workflow
+async def blocking(how: str) -> None:
+    if how == "python":
+        while True:
+            pass
+    if how == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(600)

@@ -1,0 +1,28 @@
+"""What tests read in a run's log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import aclosing
+from typing import Any
+
+from jetrun.client import Event, RunHandle
+
+
+def scheduled(events: Iterable[Event]) -> list[str]:
+    """Names the steps in the order in which they were asked for."""
+    return [event.data["name"] for event in events if event.kind == "step.scheduled"]
+
+
+def kinds(events: Iterable[Event]) -> list[str]:
+    """Lists what kinds of events there were, in order."""
+    return [event.kind for event in events]
+
+
+async def wait_event(run: RunHandle[Any], kind: str, name: str = "") -> Event:
+    """Waits for the first event of that kind, and of that step or hook where a name is given."""
+    async with aclosing(run.tail()) as events:
+        async for event in events:
+            if event.kind == kind and name in ("", event.data.get("name")):
+                return event
+    raise AssertionError(f"{run} has ended without {kind} {name}")
