@@ -162,7 +162,9 @@ NAMED_VERBS: Final[dict[str, type[Body]]] = {"hook": Hook, "update": Update}
 PUBLIC_VERBS: Final = ("start", "hook", "cancel", "terminate", "pause", "resume", "update")
 
 _DECODERS: Final = {cls: msgspec.json.Decoder(cls) for cls in (*PLAIN_VERBS.values(), *NAMED_VERBS.values())}
+_ANY: Final = msgspec.json.Decoder()
 _ENCODER: Final = msgspec.json.Encoder()
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,14 +212,29 @@ def decode_body(verb: str, name: str, raw: bytes) -> Body:
         )
     check_depth(raw)
     try:
-        if not raw.isascii():
-            raw.decode()  # parts that stay raw JSON are not looked into below, and a log must be readable
+        check_json(raw)
+    except (ValueError, OverflowError, RecursionError) as error:
+        what = "empty body" if not raw else str(error)
+        raise BadMessage("json", f"{verb}: {what}; send one JSON object, for example {{}}") from error
+    try:
         return _DECODERS[cls].decode(raw)
     except msgspec.ValidationError as error:
         raise BadMessage("schema", f"{verb}: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        what = "empty body" if not raw else str(error)
-        raise BadMessage("json", f"{verb}: {what}; send one JSON object, for example {{}}") from error
+
+
+def check_json(raw: bytes) -> None:
+    """Makes sure that every reader can read the JSON, whole and with the same values.
+
+    Decoding into a Struct is not enough: what stays raw there is skipped, not read, and a log would keep it for ever.
+
+    Raises:
+        ValueError, OverflowError, RecursionError: It is malformed, not UTF-8, or holds a number beyond 64 bits.
+    """
+    if not raw.isascii():
+        raw.decode()
+    value = _ANY.decode(raw)
+    if _LONG_NUMBER.search(raw) is not None:
+        _ENCODER.encode(value)  # reads integers of any length, writes those that other readers can read
 
 
 _STRUCTURE: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)

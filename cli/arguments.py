@@ -35,7 +35,9 @@ def parse_value(text: str, *, what: str) -> msgspec.Raw:
     return msgspec.Raw(raw)
 
 
-def parse_args(texts: list[str], args: str | None, kwargs: str | None, source: str | None) -> tuple[bytes, bytes | None]:
+def parse_args(
+    texts: list[str], args: str | None, kwargs: str | None, source: str | None
+) -> tuple[bytes, bytes | None]:
     """Makes a workflow's arguments of one of the three ways to give them.
 
     Args:
@@ -47,7 +49,9 @@ def parse_args(texts: list[str], args: str | None, kwargs: str | None, source: s
     Returns:
         The JSON array, and the JSON object or None.
     """
-    if (bool(texts) + (args is not None) > 1) or (source is not None and (texts or args is not None or kwargs is not None)):
+    if (bool(texts) + (args is not None) > 1) or (
+        source is not None and (texts or args is not None or kwargs is not None)
+    ):
         raise UsageProblem("give the arguments one way: each as JSON, or --args and --kwargs, or --input")
     if source is not None:
         return _split_input(read_input(source))
@@ -56,7 +60,9 @@ def parse_args(texts: list[str], args: str | None, kwargs: str | None, source: s
     else:
         values = [parse_value(text, what=f"argument {number}") for number, text in enumerate(texts, 1)]
         positional = msgspec.json.encode(values)
-    named = None if kwargs is None else _parse_as(kwargs, dict, what="--kwargs", example="""--kwargs '{"cents": 4200}'""")
+    named = (
+        None if kwargs is None else _parse_as(kwargs, dict, what="--kwargs", example="""--kwargs '{"cents": 4200}'""")
+    )
     return positional, named
 
 
@@ -64,13 +70,17 @@ def read_input(source: str) -> str:
     """Reads the JSON text of `@file` or, for `-`, of standard input."""
     if source == "-":
         if sys.stdin.isatty():
-            raise UsageProblem("--input - reads JSON from standard input, which is a terminal; use a pipe or --input @file")
+            raise UsageProblem(
+                "--input - reads JSON from standard input, which is a terminal; use a pipe or --input @file"
+            )
         raw = sys.stdin.buffer.read(VALUE_BYTES_MAX + 1)
         name = "standard input"
     elif source.startswith("@"):
         raw, name = _read_file(Path(source[1:])), source[1:]
     else:
-        raise UsageProblem(f"--input takes @file or -, not {_shown(source)}; for JSON itself use --args or plain arguments")
+        raise UsageProblem(
+            f"--input takes @file or -, not {_shown(source)}; for JSON itself use --args or plain arguments"
+        )
     if len(raw) > VALUE_BYTES_MAX:
         raise UsageProblem(f"--input {name!r} holds more than {VALUE_BYTES_MAX} bytes, the most that a value can have")
     try:
@@ -83,7 +93,9 @@ def parse_run(text: str) -> RunKey:
     """Reads `workflow/run`."""
     workflow, slash, run = text.partition("/")
     if not slash:
-        raise UsageProblem(f"run {_shown(text)} has no workflow; write <workflow>/<run>, for example order/{text or 'o-1'}")
+        raise UsageProblem(
+            f"run {_shown(text)} has no workflow; write <workflow>/<run>, for example order/{text or 'o-1'}"
+        )
     return RunKey(check_token("workflow", workflow), check_token("run id", run))
 
 

@@ -46,12 +46,21 @@ async def examine(
 ) -> list[Finding]:
     """Looks at everything; takes little more than a second, in which it listens for workers."""
     inventory, workers = await asyncio.gather(take_inventory(js, app), client.workers())
-    findings = [Finding(level="ok", what="server", text=f"nats-server {js.wire.server_version} with JetStream at {js.wire.target.shown}")]
+    findings = [
+        Finding(
+            level="ok",
+            what="server",
+            text=f"nats-server {js.wire.server_version} with JetStream at {js.wire.target.shown}",
+        )
+    ]
     findings.append(await _sync(monitor))
     findings.append(_account(js))
     if not inventory.streams:
         mend = f"wfctl provision{''.join(f' -m {module}' for module in modules) or ' -m MODULE'} --app {app.name}"
-        return [*findings, Finding(level="wrong", what="streams", text=f"app {app.name!r} is not provisioned", mend=mend)]
+        return [
+            *findings,
+            Finding(level="wrong", what="streams", text=f"app {app.name!r} is not provisioned", mend=mend),
+        ]
     findings += await _streams(js, app, inventory, queues, modules)
     findings += _workers(workers)
     findings += _lags(app, inventory, workers)
@@ -127,7 +136,11 @@ async def _streams(
 ) -> list[Finding]:
     there = [name.removeprefix("queue_") for name in inventory.consumers.get(app.work, {})]
     differences = await verify(js, app, sorted({*there, *queues}))
-    given = "".join(f" -m {module}" for module in modules) or "".join(f" --queue {queue}" for queue in there) or " -m MODULE"
+    given = (
+        "".join(f" -m {module}" for module in modules)
+        or "".join(f" --queue {queue}" for queue in there)
+        or " -m MODULE"
+    )
     mend = f"wfctl provision{given} --app {app.name}"
     found = [
         Finding(
@@ -141,19 +154,43 @@ async def _streams(
     if found:
         return found
     consumers = sum(len(names) for names in inventory.consumers.values())
-    return [Finding(level="ok", what="streams", text=f"{len(inventory.streams)} streams and {consumers} consumers are as they should be")]
+    return [
+        Finding(
+            level="ok",
+            what="streams",
+            text=f"{len(inventory.streams)} streams and {consumers} consumers are as they should be",
+        )
+    ]
 
 
 def _workers(workers: Sequence[Worker]) -> list[Finding]:
     findings = [
-        Finding(level="ok", what=f"{'actor' if worker.kind == 'actors' else 'step'} worker", text=f"{worker.worker}, {load_of(worker)}")
+        Finding(
+            level="ok",
+            what=f"{'actor' if worker.kind == 'actors' else 'step'} worker",
+            text=f"{worker.worker}, {load_of(worker)}",
+        )
         for worker in workers
     ]
     kinds = {worker.kind for worker in workers}
     if "actors" not in kinds:
-        findings.append(Finding(level="warning", what="actor worker", text="none is there: no run moves", mend="wfctl worker actors -m MODULE"))
+        findings.append(
+            Finding(
+                level="warning",
+                what="actor worker",
+                text="none is there: no run moves",
+                mend="wfctl worker actors -m MODULE",
+            )
+        )
     if "steps" not in kinds:
-        findings.append(Finding(level="warning", what="step worker", text="none is there: no step runs", mend="wfctl worker steps -m MODULE"))
+        findings.append(
+            Finding(
+                level="warning",
+                what="step worker",
+                text="none is there: no step runs",
+                mend="wfctl worker steps -m MODULE",
+            )
+        )
     return findings
 
 
@@ -174,11 +211,17 @@ def _lags(app: App, inventory: Inventory, workers: Sequence[Worker]) -> list[Fin
                     what=f"consumer {stream}/{name}",
                     text=f"{consumer.num_pending} messages wait, {consumer.num_ack_pending} are out"
                     + ("" if served else "; no live worker serves it"),
-                    mend="" if served else f"wfctl worker {f'steps -m MODULE --queue {rest}' if kind == 'queue' else 'actors -m MODULE'}",
+                    mend=""
+                    if served
+                    else f"wfctl worker {f'steps -m MODULE --queue {rest}' if kind == 'queue' else 'actors -m MODULE'}",
                 )
             )
     if not findings:
-        findings.append(Finding(level="ok", what="lag", text=f"nothing waits; a lost step is noticed within {WORK_ACK_WAIT_S:.0f} s"))
+        findings.append(
+            Finding(
+                level="ok", what="lag", text=f"nothing waits; a lost step is noticed within {WORK_ACK_WAIT_S:.0f} s"
+            )
+        )
     return findings
 
 
@@ -188,7 +231,9 @@ async def _contents(js: JetStream, app: App, inventory: Inventory) -> AsyncItera
             continue
         state = await js.stream_state(name)
         if name == app.dead and state.messages:
-            yield Finding(level="warning", what="dead letters", text=f"{state.messages} in {name}", mend="wfctl dead list")
+            yield Finding(
+                level="warning", what="dead letters", text=f"{state.messages} in {name}", mend="wfctl dead list"
+            )
         elif name == app.log:
             text = f"{state.messages} records of {state.subjects} runs, {render.size(state.bytes)}"
             yield Finding(level="ok", what="log", text=text)

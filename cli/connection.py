@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -42,6 +43,9 @@ def run(context: typer.Context, work: Callable[[Connection], Awaitable[T]], *, i
     Ctrl-C cancels the work, lets it clean up and raises KeyboardInterrupt.
     """
     settings = settings_of(context)
+
+    # A command says in one line what went wrong; what the connection logs on the way is for services.
+    logging.getLogger("jetrun").setLevel(logging.CRITICAL)
 
     async def connected() -> T:
         App(settings.app)  # a name that cannot be one is told before any server is asked

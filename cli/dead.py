@@ -38,7 +38,9 @@ def list_(
 @app.command()
 def show(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(metavar="RUN|SEQ", help="<workflow>/<run>, or the number that `dead list` shows.")],
+    what: Annotated[
+        str, typer.Argument(metavar="RUN|SEQ", help="<workflow>/<run>, or the number that `dead list` shows.")
+    ],
     json: Json = False,
 ) -> None:
     """Print dead letters whole: reason, subject, headers and the original body."""
@@ -64,7 +66,9 @@ async def list_dead(connection: Connection, workflow: str | None, limit: int) ->
         for letter in kept:
             connection.out.json(letter)
         return
-    rows = [[str(letter.seq), render.instant(letter.at_us), letter.code, letter.subject, letter.reason] for letter in kept]
+    rows = [
+        [str(letter.seq), render.instant(letter.at_us), letter.code, letter.subject, letter.reason] for letter in kept
+    ]
     connection.out.table(["SEQ", "AT", "CODE", "SUBJECT", "REASON"], rows, empty="no dead letters")
 
 

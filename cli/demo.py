@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 
 def demo() -> None:
     """Audit this Python environment with a workflow: server, actor worker and step worker are started and stopped for it.

@@ -99,8 +99,9 @@ def list_distributions() -> list[Installed]:
         # A broken installation can lack its metadata file, and the same folder can be on the path twice.
         if path is None or str(path) in found or "Name" not in distribution.metadata:
             continue
-        version = distribution.metadata["Version"] if "Version" in distribution.metadata else ""
-        found[str(path)] = Installed(name=distribution.metadata["Name"], version=version, metadata=str(path))
+        metadata = distribution.metadata
+        version = metadata["Version"] if "Version" in metadata else ""  # noqa: SIM401  # it has no `get` in the types
+        found[str(path)] = Installed(name=metadata["Name"], version=version, metadata=str(path))
     return sorted(found.values(), key=lambda installed: (installed.name.lower(), installed.metadata))
 
 

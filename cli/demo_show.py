@@ -17,10 +17,10 @@ from ..actors.events import Event
 from ..actors.names import RunKey
 from ..client.client import Client
 from ..client.settings import Settings
+from ..streams.faults import raise_for
 from ..streams.jetstream import JetStream
 from ..streams.lifeline import Tether
 from ..streams.ports import Outgoing
-from ..streams.faults import raise_for
 from ..streams.provision import provision
 from ..streams.server import EmbeddedServer
 from ..streams.subjects import App
@@ -61,7 +61,9 @@ async def run_demo() -> None:
                     async with asyncio.timeout(TIMEOUT_S):
                         await _audit(settings, out)
                 except TimeoutError as error:
-                    raise JetrunError(f"the demo has not ended within {TIMEOUT_S:.0f} s; its machine may be overloaded") from error
+                    raise JetrunError(
+                        f"the demo has not ended within {TIMEOUT_S:.0f} s; its machine may be overloaded"
+                    ) from error
         out.line("done: server and workers are stopped, the store is removed")
 
 
@@ -100,7 +102,9 @@ async def _watch(tethers: list[Tether]) -> None:
         for tether in tethers:
             code = tether.process.poll()
             if code is not None:
-                raise JetrunError(f"worker process {tether.process.pid} has ended with exit code {code}; its own lines above say why")
+                raise JetrunError(
+                    f"worker process {tether.process.pid} has ended with exit code {code}; its own lines above say why"
+                )
         await anyio.sleep(_LOOK_S)
 
 

@@ -49,7 +49,9 @@ def dev(
         joined = "" if server.is_owner else " (joined: another process runs it)"
         out.line(f"server: {server.url}, store {store.absolute()}{joined}")
         out.line(durability(sync_always=sync_always))
-        out.line("accounts: one for all; whoever reaches the port may do everything, so it listens on this machine alone")
+        out.line(
+            "accounts: one for all; whoever reaches the port may do everything, so it listens on this machine alone"
+        )
         elsewhere = "" if server.url == connection.DEFAULT_URL else f" --url {server.url}"
         elsewhere += "" if settings.app == "default" else f" --app {settings.app}"
         out.line(f"""start a run:  wfctl start WORKFLOW '"argument as JSON"' --run-id ID{elsewhere}""")
@@ -59,7 +61,7 @@ def dev(
         flags += ["--log-format", log_format] if log_format is not None else []
         argv = child_argv(["--url", server.url, "--app", settings.app, "worker", "all", *flags])
         watch = _ServerWatch(server)
-        with crash_note(f"dev-{settings.app}") as note_path:
+        with crash_note(f"dev-{settings.app}", store.absolute()) as note_path:
             code = supervise(argv, Policy(what="dev worker", note_path=note_path, silence_max_s=SILENCE_MAX_S))
         watch.end()
         if watch.last_words is not None:

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 def doctor(
     context: typer.Context,
     modules: Annotated[
-        list[str] | None, typer.Option("--module", "-m", metavar="MODULE", help="Check the queues of this code too; repeatable.")
+        list[str] | None,
+        typer.Option("--module", "-m", metavar="MODULE", help="Check the queues of this code too; repeatable."),
     ] = None,
     monitor: Annotated[
-        str | None, typer.Option(metavar="URL", help="The server's monitoring address (http://host:8222), to read its sync setting.")
+        str | None,
+        typer.Option(
+            metavar="URL", help="The server's monitoring address (http://host:8222), to read its sync setting."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -73,7 +73,13 @@ class EventLines:
         out.line(f"{out.paint(at, 'dim')}  {head}{out.paint(kind, colour)} {render.cut(text, room)}".rstrip())
 
     def _text(self, key: RunKey, event: Event) -> str:
-        if event.kind.startswith("run.") and event.kind[4:] in ("completed", "failed", "cancelled", "terminated", "continued"):
+        if event.kind.startswith("run.") and event.kind[4:] in (
+            "completed",
+            "failed",
+            "cancelled",
+            "terminated",
+            "continued",
+        ):
             self._names.pop(key, None)  # a tail of everything must not grow with what has ended
         if event.kind == "step.scheduled":
             self._names.setdefault(key, {})[event.n] = str(event.data.get("name", ""))

@@ -25,7 +25,9 @@ app = typer.Typer(no_args_is_help=True, help="See who waits for a hook, and send
 @app.command("list")
 def list_(
     context: typer.Context,
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="That run's hooks; of all runs if left out.")] = None,
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="That run's hooks; of all runs if left out.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """List hooks that runs wait for. Of all runs: a run younger than a second may be missing."""
@@ -40,7 +42,9 @@ def send(
     run: Run,
     name: Annotated[str, typer.Argument(help="The hook's name.")],
     payload: Annotated[str, typer.Argument(help="""The payload as JSON: '{"ok": true}'.""")] = "null",
-    early: Annotated[bool, typer.Option("--early", help="Before the run's start: the payload is kept for a day.")] = False,
+    early: Annotated[
+        bool, typer.Option("--early", help="Before the run's start: the payload is kept for a day.")
+    ] = False,
     message_id: Annotated[
         str | None, typer.Option("--id", help="Names this intent: a second hook with the same id is not applied again.")
     ] = None,
@@ -49,7 +53,9 @@ def send(
     from . import connection
 
     value = arguments.parse_value(payload, what="payload")
-    connection.run(context, lambda connected: send_hook(connected, run, name, value, early=early, message_id=message_id))
+    connection.run(
+        context, lambda connected: send_hook(connected, run, name, value, early=early, message_id=message_id)
+    )
 
 
 async def list_hooks(connection: Connection, run: str | None) -> None:
@@ -75,7 +81,10 @@ async def list_hooks(connection: Connection, run: str | None) -> None:
                 {"workflow": workflow, "run": run_id, "hook": name, "type": type_, "run_started_at_us": started}
             )
         return
-    shown = [[f"{workflow}/{run_id}", name, type_, render.instant(started)] for workflow, run_id, name, type_, started in rows]
+    shown = [
+        [f"{workflow}/{run_id}", name, type_, render.instant(started)]
+        for workflow, run_id, name, type_, started in rows
+    ]
     connection.out.table(["RUN", "HOOK", "TYPE", "RUN STARTED"], shown, empty="no hooks are waited for")
 
 

@@ -67,7 +67,9 @@ class JsonLines(logging.Formatter):
         try:
             return render.to_json(line)
         except (TypeError, ValueError):  # a field that is no JSON: an error, a name; shown as text
-            return render.to_json({key: value if isinstance(value, (str, int)) else str(value) for key, value in line.items()})
+            return render.to_json(
+                {key: value if isinstance(value, (str, int)) else str(value) for key, value in line.items()}
+            )
 
 
 class TextLines(logging.Formatter):
@@ -107,9 +109,11 @@ def _shown(value: object) -> str:
 
 def check_format(text: str | None) -> Format | None:
     """Returns the format if it is one."""
-    if text is None or text == "text" or text == "json":
-        return text
-    raise UsageProblem(f"--log-format {text!r} is neither `text` nor `json`")
+    match text:
+        case None | "text" | "json":
+            return text
+        case _:
+            raise UsageProblem(f"--log-format {text!r} is neither `text` nor `json`")
 
 
 def check_level(text: str) -> str:

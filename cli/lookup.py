@@ -28,7 +28,9 @@ async def find_run(connection: Connection, text: str) -> RunKey:
         return parse_run(text)
     runs = await _runs_named(connection, check_token("run id", text))
     if not runs:
-        raise RunNotFound("", text, f"no run {text!r} in app {connection.app.name!r}; write <workflow>/<run>, or check the app")
+        raise RunNotFound(
+            "", text, f"no run {text!r} in app {connection.app.name!r}; write <workflow>/<run>, or check the app"
+        )
     return _only(text, [str(key) for key in runs], runs)
 
 

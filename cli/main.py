@@ -13,7 +13,25 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from . import dead, demo, dev, doctor, exits, hooks, output, provision, queues, reindex, runs, server, start, tail, worker, workers
+from ..actors.errors import JetrunError
+from . import (
+    dead,
+    demo,
+    dev,
+    doctor,
+    exits,
+    hooks,
+    output,
+    provision,
+    queues,
+    reindex,
+    runs,
+    server,
+    start,
+    tail,
+    worker,
+    workers,
+)
 from .options import Globals
 
 if TYPE_CHECKING:
@@ -33,16 +51,20 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 
-for command in (dev.dev, demo.demo, server.server, provision.provision, start.start, tail.tail):
-    app.command()(command)
+app.command()(demo.demo)
+app.command()(dev.dev)
+app.command()(server.server)
+app.command()(provision.provision)
 app.add_typer(worker.app, name="worker")
+app.command()(start.start)
+app.command()(tail.tail)
 app.add_typer(runs.app, name="runs")
 app.add_typer(hooks.app, name="hooks")
-for command in (queues.queues, workers.workers):
-    app.command()(command)
+app.command()(queues.queues)
+app.command()(workers.workers)
 app.add_typer(dead.app, name="dead")
-for command in (doctor.doctor, reindex.reindex):
-    app.command()(command)
+app.command()(doctor.doctor)
+app.command()(reindex.reindex)
 
 
 def _show_version(is_wanted: bool) -> None:
@@ -56,7 +78,9 @@ def _show_version(is_wanted: bool) -> None:
 @app.callback()
 def _read_globals(
     context: typer.Context,
-    url: Annotated[str | None, typer.Option(help="Server's address; else JETRUN_URL, else nats://127.0.0.1:4222.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="Server's address; else JETRUN_URL, else nats://127.0.0.1:4222.")
+    ] = None,
     app_name: Annotated[str | None, typer.Option("--app", help="The app; else JETRUN_APP, else `default`.")] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
@@ -69,12 +93,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line and returns its exit code. What was foreseen is one line; what was not is raised."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # whatever the terminal cannot show is escaped, never an error
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # whatever the terminal cannot show is escaped, never an error
     try:
         app(hoist_globals(sys.argv[1:] if argv is None else argv), prog_name="wfctl", obj=_adopt_lifeline())
     except SystemExit as end:
         return _exit_code(end)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  # what is not foreseen is raised again
         return _end_with(exits.unwrap(error))
     return exits.DONE
 
@@ -85,15 +111,15 @@ def hoist_globals(argv: Sequence[str]) -> list[str]:
     rest: list[str] = []
     index = 0
     while index < len(argv):
-        token = argv[index]
-        if token == "--":
+        word = argv[index]
+        if word == "--":
             rest.extend(argv[index:])
             break
-        if token in _GLOBAL_OPTIONS:
+        if word in _GLOBAL_OPTIONS:
             front.extend(argv[index : index + 2])
             index += 2
             continue
-        (front if token.startswith(tuple(f"{option}=" for option in _GLOBAL_OPTIONS)) else rest).append(token)
+        (front if word.startswith(tuple(f"{option}=" for option in _GLOBAL_OPTIONS)) else rest).append(word)
         index += 1
     return front + rest
 
@@ -118,7 +144,7 @@ def _end_with(error: BaseException) -> int:
     match error:
         case exits.Stopped():
             return error.code
-        case exits.JetrunError():
+        case JetrunError():
             output.complain(f"error: {exits.first_line(error)}")
             return exits.code_of(error)
         case KeyboardInterrupt():

@@ -29,7 +29,9 @@ Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON lines.
 Modules: TypeAlias = Annotated[
     list[str], typer.Option("--module", "-m", metavar="MODULE", help="Module with workflows and steps; repeatable.")
 ]
-Run: TypeAlias = Annotated[str, typer.Argument(metavar="RUN", help="<workflow>/<run>, or the run's id where it is unambiguous.")]
+Run: TypeAlias = Annotated[
+    str, typer.Argument(metavar="RUN", help="<workflow>/<run>, or the run's id where it is unambiguous.")
+]
 LogFormat: TypeAlias = Annotated[
     str | None, typer.Option("--log-format", help="`text` or `json`; by default text on a terminal and JSON elsewhere.")
 ]

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def provision(
     context: typer.Context,
     modules: Annotated[
-        list[str] | None, typer.Option("--module", "-m", metavar="MODULE", help="Module whose steps name the queues; repeatable.")
+        list[str] | None,
+        typer.Option("--module", "-m", metavar="MODULE", help="Module whose steps name the queues; repeatable."),
     ] = None,
     queues: Annotated[list[str] | None, typer.Option("--queue", "-q", help="A queue besides; repeatable.")] = None,
     drop: Annotated[list[str] | None, typer.Option("--drop-queue", help="Remove an empty queue; repeatable.")] = None,

@@ -47,7 +47,9 @@ async def show_queues(connection: Connection, names: Sequence[str], *, only: boo
     if only:
         missing = set(names) - {state.queue for state in found}
         if missing:
-            raise NotProvisioned(f"no queue {min(missing)!r} in app {connection.app.name!r}; `wfctl provision` makes it from the code")
+            raise NotProvisioned(
+                f"no queue {min(missing)!r} in app {connection.app.name!r}; `wfctl provision` makes it from the code"
+            )
         found = [state for state in found if state.queue in names]
     if connection.out.is_json:
         for state in found:

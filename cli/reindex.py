@@ -23,4 +23,6 @@ async def rebuild_index(connection: Connection) -> None:
 
     out = connection.out
     done = await rebuild(connection.broker, connection.app, lambda count: out.status(f"{count} runs read"))
-    out.line(f"reindexed: {done.written} runs written, {done.removed} entries removed, {done.unreadable} logs unreadable")
+    out.line(
+        f"reindexed: {done.written} runs written, {done.removed} entries removed, {done.unreadable} logs unreadable"
+    )

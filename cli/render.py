@@ -137,9 +137,7 @@ def size(count: int) -> str:
     raise AssertionError("the loop returns at its last unit")
 
 
-def table(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], *, width: int = 0, colours: bool = False
-) -> list[str]:
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, width: int = 0, colours: bool = False) -> list[str]:
     """Lays out rows under headers and returns the lines; cells are made safe here.
 
     Args:
@@ -153,7 +151,9 @@ def table(
         widest = max(range(len(widths)), key=widths.__getitem__)
         widths[widest] = max(8, widths[widest] - excess)
     lines = [_line([(header, "bold") for header in headers], widths, colours=colours)]
-    lines += [_line([(cell, STATUS_COLOURS.get(cell, "plain")) for cell in row], widths, colours=colours) for row in cells]
+    lines += [
+        _line([(cell, STATUS_COLOURS.get(cell, "plain")) for cell in row], widths, colours=colours) for row in cells
+    ]
     return lines
 
 

@@ -74,7 +74,9 @@ async def export_run(connection: Connection, text: str) -> None:
         except BadLog as error:
             complain(f"warning: {error}")
             continue
-        connection.out.json({"workflow": key.workflow, "run": key.run, "sha256": ref.sha256, "value": msgspec.Raw(value)})
+        connection.out.json(
+            {"workflow": key.workflow, "run": key.run, "sha256": ref.sha256, "value": msgspec.Raw(value)}
+        )
 
 
 def _facts(status: RunStatus, record: Record) -> Iterator[tuple[str, str]]:
@@ -82,14 +84,20 @@ def _facts(status: RunStatus, record: Record) -> Iterator[tuple[str, str]]:
     yield "status", status.status
     yield "started", render.instant(status.started_at_us)
     if status.is_ended:
-        yield "ended", f"{render.instant(status.ended_at_us)} (took {render.span(status.ended_at_us - status.started_at_us)})"
+        yield (
+            "ended",
+            f"{render.instant(status.ended_at_us)} (took {render.span(status.ended_at_us - status.started_at_us)})",
+        )
     yield "records", f"{status.records}, {status.commands} commands, {status.failures} failed attempts"
     if not status.is_ended:
         yield "open", f"{status.steps_open} steps, {status.timers_open} timers, {len(status.hooks_open)} hooks"
     for wait in status.hooks_open:
         yield "waits for", f"hook {wait.name}" + (f" of type {render.safe(wait.type)}" if wait.type else "")
     if status.parked is not None:
-        yield "parked", f"{status.parked.code}, {status.parked.tries} tries, next at {render.instant(status.parked.retry_at_us)}"
+        yield (
+            "parked",
+            f"{status.parked.code}, {status.parked.tries} tries, next at {render.instant(status.parked.retry_at_us)}",
+        )
         yield "because", render.safe(status.parked.reason)
     if status.error is not None:
         yield "error", render.safe(f"{status.error.type}: {status.error.message}")

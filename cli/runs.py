@@ -16,13 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from typing import Any
 
+    from ..actors.records import Status
     from ..client.handle import RunHandle
     from ..client.status import RunSummary
     from .connection import Connection
 
 app = typer.Typer(no_args_is_help=True, help="List, look into and steer runs.")
 
-STATUSES: Final = ("running", "paused", "parked", "completed", "failed", "cancelled", "terminated", "continued")
+STATUSES: Final[tuple[Status, ...]] = (
+    "running",
+    "paused",
+    "parked",
+    "completed",
+    "failed",
+    "cancelled",
+    "terminated",
+    "continued",
+)
 
 Reason: TypeAlias = Annotated[str, typer.Option(help="Kept in the run's log.")]
 Wait: TypeAlias = Annotated[bool, typer.Option("--wait", help="Until the run has ended, whichever way.")]
@@ -33,7 +43,9 @@ def list_(
     context: typer.Context,
     workflow: Annotated[str | None, typer.Option("--workflow", "-w", help="Runs of that workflow alone.")] = None,
     status: Annotated[str | None, typer.Option("--status", "-s", help=f"One of {', '.join(STATUSES)}.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="At most so many, the newest changes; 0 for all.")] = 100,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=0, help="At most so many, the newest changes; 0 for all.")
+    ] = 100,
     json: Json = False,
 ) -> None:
     """List runs from the index, the one that changed last at the end.
@@ -112,11 +124,8 @@ def export(context: typer.Context, run: Run) -> None:
 
 async def list_runs(connection: Connection, workflow: str | None, status: str | None, limit: int) -> None:
     """Prints runs; as JSON one after the other as they come, as a table the last `limit`."""
-    from ..actors.records import Status
-    from ..client.status import RunSummary
-
     out = connection.out
-    wanted: Status | None = next((known for known in STATUSES if known == status), None)  # type: ignore[assignment]  # checked
+    wanted = next((known for known in STATUSES if known == status), None)
     kept: deque[RunSummary] = deque(maxlen=limit or None)
     count = 0
     async with closing(connection.client.list(status=wanted, workflow=workflow)) as found:
@@ -152,7 +161,9 @@ def _steer(context: typer.Context, run: str, verb: str, send: Callable[[RunHandl
     connection.run(context, lambda connected: steer(connected, run, verb, send))
 
 
-async def steer(connection: Connection, run: str, verb: str, send: Callable[[RunHandle[Any]], Awaitable[object]]) -> None:
+async def steer(
+    connection: Connection, run: str, verb: str, send: Callable[[RunHandle[Any]], Awaitable[object]]
+) -> None:
     """Sends a run one message and says what came of it."""
     from .lookup import find_run
 

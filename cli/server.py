@@ -10,8 +10,12 @@ import typer
 from .output import Output
 
 Port: TypeAlias = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for a free one.")]
-Store: TypeAlias = Annotated[Path, typer.Option(file_okay=False, help="Directory for streams, logs and the server's lock.")]
-SyncAlways: TypeAlias = Annotated[bool, typer.Option("--sync-always", help="Acknowledge a write only when it is on disk.")]
+Store: TypeAlias = Annotated[
+    Path, typer.Option(file_okay=False, help="Directory for streams, logs and the server's lock.")
+]
+SyncAlways: TypeAlias = Annotated[
+    bool, typer.Option("--sync-always", help="Acknowledge a write only when it is on disk.")
+]
 
 DEFAULT_PORT = 4222
 DEFAULT_STORE = Path(".jetrun")
@@ -25,7 +29,9 @@ def server(port: Port = DEFAULT_PORT, store: Store = DEFAULT_STORE, sync_always:
 
     with EmbeddedServer.start(store, port=port, sync_always=sync_always) as running:
         if not running.is_owner:
-            raise StoreInUse(f"store {str(store)!r} is served at {running.url} by another process already; use that, or another --store")
+            raise StoreInUse(
+                f"store {str(store)!r} is served at {running.url} by another process already; use that, or another --store"
+            )
         out = Output()
         out.line(f"server: {running.url}, store {store.absolute()}")
         out.line(durability(sync_always=sync_always))

@@ -31,7 +31,8 @@ def start(
         typer.Option("--input", metavar="@FILE|-", help="""A JSON array, or {"args": [...], "kwargs": {...}}."""),
     ] = None,
     conflict: Annotated[
-        str, typer.Option(help="`existing` takes a run of that id and arguments for this one, `fail` demands a new run.")
+        str,
+        typer.Option(help="`existing` takes a run of that id and arguments for this one, `fail` demands a new run."),
     ] = "existing",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and print the result as JSON.")] = False,
     json: Json = False,

@@ -19,7 +19,8 @@ app = typer.Typer(no_args_is_help=True, help="Run actor workers and step workers
 CONCURRENCY: Final = 50
 
 Queues: TypeAlias = Annotated[
-    list[str] | None, typer.Option("--queue", "-q", help="A queue to work on; repeatable. By default those that the steps name.")
+    list[str] | None,
+    typer.Option("--queue", "-q", help="A queue to work on; repeatable. By default those that the steps name."),
 ]
 Concurrency: TypeAlias = Annotated[int, typer.Option(min=1, help="Steps at once, per queue.")]
 Child: TypeAlias = Annotated[bool, typer.Option("--child", hidden=True, help="Be the worker, not its supervisor.")]
@@ -30,10 +31,15 @@ def actors(
     context: typer.Context,
     modules: Modules,
     cached: Annotated[int, typer.Option(min=1, help="Actors kept in memory; others are replayed on demand.")] = 2_000,
-    blocked_warn: Annotated[float, typer.Option(min=0.1, help="Seconds after which a workflow that blocks is reported.")] = 2.0,
-    blocked_max: Annotated[float, typer.Option(min=0.1, help="Seconds after which it is parked and the process replaced.")] = 10.0,
+    blocked_warn: Annotated[
+        float, typer.Option(min=0.1, help="Seconds after which a workflow that blocks is reported.")
+    ] = 2.0,
+    blocked_max: Annotated[
+        float, typer.Option(min=0.1, help="Seconds after which it is parked and the process replaced.")
+    ] = 10.0,
     crash_note: Annotated[
-        str | None, typer.Option(help="File that tells the next worker what this one did when it died; must outlive both.")
+        str | None,
+        typer.Option(help="File that tells the next worker what this one did when it died; must outlive both."),
     ] = None,
     log_format: LogFormat = None,
     log_level: LogLevel = "info",
@@ -81,7 +87,9 @@ def steps(
 
     registry = load(modules)
     if not registry.steps:
-        raise UsageProblem(f"no step in {', '.join(modules)}: nothing to execute; workflows are for `wfctl worker actors`")
+        raise UsageProblem(
+            f"no step in {', '.join(modules)}: nothing to execute; workflows are for `wfctl worker actors`"
+        )
     wanted = dict.fromkeys(queues or registry.queues, concurrency)
     _end(serving.run_worker(lambda: serving.serve_steps(settings, registry, modules, wanted)))
 
@@ -118,10 +126,13 @@ def _begin(context: typer.Context, log_format: str | None, log_level: str) -> Se
 
 def _supervise(settings: Settings, what: str, *, silence_max_s: float, note: str | None) -> None:
     from contextlib import nullcontext
+    from hashlib import sha256
 
     from ..streams import supervisor
 
-    with nullcontext(note) if note else supervisor.crash_note(f"actors-{settings.app}") as note_path:
+    # Another server's runs can have the same names: a note must not speak of them.
+    server = sha256(settings.url.encode()).hexdigest()[:8]
+    with nullcontext(note) if note else supervisor.crash_note(f"actors-{settings.app}-{server}") as note_path:
         policy = supervisor.Policy(what=what, note_path=note_path, silence_max_s=silence_max_s)
         _end(supervisor.supervise(child_argv([*sys.argv[1:], "--child"]), policy))
 

@@ -30,7 +30,14 @@ async def show_workers(connection: Connection) -> None:
         return
     now_us = connection.broker.now_us()
     rows = [
-        [worker.worker, worker.kind, worker.host, str(worker.pid), render.span(max(0, now_us - worker.started_at_us)), load_of(worker)]
+        [
+            worker.worker,
+            worker.kind,
+            worker.host,
+            str(worker.pid),
+            render.span(max(0, now_us - worker.started_at_us)),
+            load_of(worker),
+        ]
         for worker in found
     ]
     connection.out.table(["WORKER", "KIND", "HOST", "PID", "UP", "HAS"], rows, empty="no workers")

@@ -162,6 +162,7 @@ class ActorWorker:
                 self._send_beat()
                 log("worker.ready", worker=self.worker_id, app=self._app.name, partitions=len(self._claimed()))
                 self._spawn(self._wake_parked)
+                tasks.start_soon(self._turns.run)
                 tasks.start_soon(self._keep_beating)
                 tasks.start_soon(self._keep_placing)
                 tasks.start_soon(self._keep_index)

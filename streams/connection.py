@@ -11,6 +11,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable
+from functools import partial
 from logging import ERROR, WARNING
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -121,6 +122,7 @@ class Wire(Client):
         patience_s = DIAL_WAIT_S[target.is_one_shot]
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience_s
+        said = ""
         while True:
             wire = cls(target)
             try:
@@ -128,7 +130,9 @@ class Wire(Client):
             except ServerLost as error:
                 if loop.time() + DIAL_PAUSE_S >= deadline:
                     raise
-                log("connection.unreachable", WARNING, url=target.shown, reason=error)
+                if str(error) != said:
+                    said = str(error)
+                    log("connection.unreachable", WARNING, url=target.shown, reason=error)
                 await asyncio.sleep(DIAL_PAUSE_S)
             else:
                 return wire
@@ -315,13 +319,13 @@ class Wire(Client):
             return
         log("connection.lost", WARNING, url=self.target.shown, reason=self._reason)
         for callback in list(self.on_disconnect):
-            callback()
+            _tell(callback)
 
     async def _note_reconnect(self) -> None:
         self._reason = ""
         log("connection.back", WARNING, url=self.target.shown)
         for callback in list(self.on_reconnect):
-            callback()
+            _tell(callback)
 
     async def _note_closed(self) -> None:
         if self._is_leaving or not self._has_been_up:
@@ -329,7 +333,7 @@ class Wire(Client):
         reason = self._reason or (_shown(self._err) if self._err else "connection closed")
         log("connection.closed", ERROR, url=self.target.shown, reason=reason)
         for callback in list(self.on_closed):
-            callback(reason)
+            _tell(partial(callback, reason))
 
     async def handle_message(self, sid: int, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
         await self._process_msg(sid, subject, reply, payload, headers)
@@ -348,7 +352,7 @@ class Wire(Client):
         found = _DENIED.search(text)
         if found is not None:
             for callback in list(self.on_denied):
-                callback(found[1].lower(), found[2])
+                _tell(partial(callback, found[1].lower(), found[2]))
             return
         self._reason = text.strip("'")
         await self._process_err(text.lower())
@@ -410,6 +414,14 @@ def check_subject(subject: str) -> None:
         raise InvalidName(
             f"subject {ascii(subject)[:80]} cannot be sent: printable ASCII without spaces, at most {SUBJECT_BYTES_MAX} bytes"
         )
+
+
+def _tell(callback: Callable[[], None]) -> None:
+    """Calls back out of nats-py's tasks, which would end without a word at an exception."""
+    try:
+        callback()
+    except Exception as error:  # noqa: BLE001 - the connection serves others too
+        log("connection.callback_failed", ERROR, callback=repr(callback), error=repr(error))
 
 
 def _check_files(login: Login) -> None:

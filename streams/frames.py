@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from logging import ERROR
 from typing import Final, Protocol
 
 from nats.errors import ProtocolError
 
+from .telemetry import log
+
 Sink = Callable[[bytes, bytes, bytes, bytes], None]
-"""Called with subject, reply subject, payload and raw header block; must not block and must not raise."""
+"""Called with subject, reply subject, payload and raw header block; must not block. What it raises is logged."""
 
 CONTROL_LINE_BYTES_MAX: Final = 64 * 1024
 """An INFO line of a large cluster is the longest; a longer line without end is not NATS."""
 
-_M: Final = ord("M")
-_H: Final = ord("H")
+_MESSAGE: Final = b"MH"
 
 
 class Handler(Protocol):
@@ -60,31 +62,29 @@ class FrameParser:
         data = self._rest + chunk if self._rest else chunk
         generation = self._generation
         position = 0
-        try:
-            while (end := data.find(b"\r\n", position)) >= 0:
-                kind = data[position]
-                if kind in (_M, _H):
-                    header_bytes, stop, parts = _measure(data, position, end)
-                    start = end + 2
-                    if stop + 2 > len(data):
-                        break
-                    reply = parts[2] if len(parts) == (4 if kind == _M else 5) else b""
-                    headers = data[start : start + header_bytes]
-                    payload = data[start + header_bytes : stop]
-                    position = stop + 2
-                    sink = self._sinks.get(int(parts[1]))
-                    if sink is not None:
-                        sink(parts[0], reply, payload, headers)
-                        continue
-                    await self._handler.handle_message(int(parts[1]), parts[0], reply, payload, headers)
-                else:
-                    line = data[position:end]
-                    position = end + 2
-                    await self._control(line)
+        while (end := data.find(b"\r\n", position)) >= 0:
+            if data[position] not in _MESSAGE:
+                line = data[position:end]
+                position = end + 2
+                await self._control(line)
                 if generation != self._generation:
                     return  # reset while we awaited: the rest of this chunk belongs to a connection that is gone
-        except (ValueError, IndexError) as error:
-            raise ProtocolError from error
+                continue
+            sid, subject, reply, header_bytes, total_bytes = _read_line(data[position:end])
+            start = end + 2
+            stop = start + total_bytes
+            if stop + 2 > len(data):
+                break
+            headers, payload = data[start : start + header_bytes], data[start + header_bytes : stop]
+            position = stop + 2
+            sink = self._sinks.get(sid)
+            if sink is None:
+                await self._handler.handle_message(sid, subject, reply, payload, headers)
+                continue
+            try:
+                sink(subject, reply, payload, headers)
+            except Exception as error:  # noqa: BLE001 - one bad message must not end the connection for all others
+                log("sink.failed", ERROR, subject=ascii(subject)[:200], error=repr(error))
         self._rest = data[position:] if position else data
         if len(self._rest) > CONTROL_LINE_BYTES_MAX and self._rest.find(b"\r\n", 0, CONTROL_LINE_BYTES_MAX) < 0:
             raise ProtocolError
@@ -103,10 +103,14 @@ class FrameParser:
             raise ProtocolError
 
 
-def _measure(data: bytes, position: int, end: int) -> tuple[int, int, list[bytes]]:
-    """Splits a MSG or HMSG line: header length, end of the payload, and the line's arguments."""
-    if data[position] == _M:
-        parts = data[position + 4 : end].split()
-        return 0, end + 2 + int(parts[-1]), parts
-    parts = data[position + 5 : end].split()
-    return int(parts[-2]), end + 2 + int(parts[-1]), parts
+def _read_line(line: bytes) -> tuple[int, bytes, bytes, int, int]:
+    """Reads `MSG subject sid [reply] size` or `HMSG subject sid [reply] header-size size`."""
+    parts = line.split()
+    try:
+        if parts[0] == b"MSG":
+            return int(parts[2]), parts[1], parts[3] if len(parts) == 5 else b"", 0, int(parts[-1])
+        if parts[0] == b"HMSG":
+            return int(parts[2]), parts[1], parts[3] if len(parts) == 6 else b"", int(parts[-2]), int(parts[-1])
+    except (ValueError, IndexError) as error:
+        raise ProtocolError from error
+    raise ProtocolError

@@ -106,12 +106,14 @@ class JetStream:
             WrongCredentials: The server refused us.
             ServerTooOld: It lacks what jetrun needs.
             JetStreamOff: It has no JetStream.
+            PermissionDenied: The user may not subscribe to its own inboxes (see `Login.inbox_prefix`).
         """
         target = Target(url=url, name=name, is_one_shot=is_one_shot, login=login or Login(), tls=tls)
         wire = await Wire.open(target)
         broker = cls(wire)
         try:
             check_version(wire.server_version, target.shown)
+            await broker._check_inboxes()
             if not wire.has_jetstream:
                 await broker._check_jetstream()
         except BaseException:
@@ -272,6 +274,12 @@ class JetStream:
         self.requests.close()
 
     # --- inner -----------------------------------------------------------------------------------------------------
+    async def _check_inboxes(self) -> None:
+        """Without the right to hear answers, every question would look like a server that hangs."""
+        await self.wire.settle()
+        if self._denied_subscriptions:
+            raise denied("subscription", f"{self.wire.target.login.inbox_prefix}.>")
+
     async def _check_jetstream(self) -> None:
         """A server that says it has none may still reach a cluster that has: only the account knows."""
         try:

@@ -42,7 +42,7 @@ class Tether:
         os.set_blocking(self.beats_fd, False)
         variable = f"{os.getpid()}:{life_read}:{beats_write}:{note_path}"
         try:
-            self.process = subprocess.Popen(
+            self.process = subprocess.Popen(  # noqa: S603  # the caller's own command line, no shell
                 list(argv),
                 stdin=subprocess.DEVNULL,
                 env={**(os.environ if environment is None else environment), VARIABLE: variable},
@@ -116,8 +116,8 @@ class Lifeline:
             return
 
     def _arm(self, parent: int) -> None:
-        os.set_inheritable(self._life_fd, False)
-        os.set_inheritable(self._beats_fd, False)
+        for descriptor in (self._life_fd, self._beats_fd):
+            os.set_inheritable(descriptor, False)  # noqa: FBT003  # the system's own signature
         os.set_blocking(self._beats_fd, False)
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

@@ -33,7 +33,6 @@ from .telemetry import log
 GROUP: Final = "a"
 """The only priority group of a pinned consumer."""
 
-_NAK: Final = b"-NAK"
 _HEARTBEAT: Final = 100
 _NO_MESSAGES: Final = frozenset({404, 408})
 _WRONG_PIN: Final = 423
@@ -151,8 +150,8 @@ class Pull:
 
     def _fill(self) -> None:
         self._is_fill_due = False
-        if self._is_closing or self._retry is not None:
-            return
+        if self._is_closing or self._retry is not None or not self._wire.is_connected:
+            return  # after a reconnect `restart` asks anew
         if self._credit is None:
             if self._asked <= self._batch // 2:
                 self._ask(self._batch - self._asked)
@@ -204,23 +203,12 @@ class Pull:
         self._arrived.append(delivery)
 
     def _on_late(self, subject: bytes, reply: bytes, payload: bytes, headers: bytes) -> None:
-        """Takes what was on its way when the pull was closed or moved to another inbox."""
-        if not reply:
-            return
-        if self._is_closed:
-            self._return(reply.decode())
+        """Takes what was on its way to the inbox before the last; the statuses of its pulls say nothing any more."""
+        if self._is_closed or not reply:
             return
         if self._credit is not None:
             self._credit -= 1  # its pull was given back with all that was left of it
         self._on_message(subject, reply, payload, headers)
-
-    def _return(self, reply: str) -> None:
-        """Gives a message of a work queue back at once: another worker has a free slot for it.
-
-        Not so in a mailbox, where a NAK would let newer messages pass (R3); the successor's takeover read finds it.
-        """
-        if self._credit is not None:
-            self._wire.send_publish(reply, "", b"", _NAK)
 
     def _count_delivery(self) -> None:
         """Counts a delivery against the oldest pull: the server serves them in order."""
@@ -233,7 +221,7 @@ class Pull:
 
     def _hand_on(self) -> None:
         deliveries, self._arrived = self._arrived, []
-        if not deliveries:
+        if self._is_closed:
             return
         self._fill()
         try:

@@ -12,10 +12,10 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from ..actors.errors import OutcomeUnknown, ServerLost
+from ..actors.errors import BrokerError, OutcomeUnknown, ServerLost
 from ..actors.limits import API_TIMEOUT_S
 from .connection import Wire, check_subject
-from .faults import NO_RESPONDERS, denied, fault_of
+from .faults import denied, fault_of
 from .headers import read_status
 from .ports import UNKNOWN
 
@@ -123,12 +123,15 @@ class Requests:
                 break
         else:
             raise OutcomeUnknown(f"{what}: no answer from the server within {API_TIMEOUT_S:g} s; try again")
-        if reply.status == NO_RESPONDERS:
-            raise fault_of(NO_RESPONDERS, reply.text, what)
-        refused = msgspec.json.decode(reply.payload, type=_Refused).error
-        if refused is not None:
-            return refused
-        return msgspec.json.decode(reply.payload, type=answer)
+        if reply.status:
+            raise fault_of(reply.status, reply.text, what)
+        try:
+            refused = msgspec.json.decode(reply.payload, type=_Refused).error
+            return refused if refused is not None else msgspec.json.decode(reply.payload, type=answer)
+        except msgspec.DecodeError as error:
+            raise BrokerError(
+                f"{what}: the answer of {subject} cannot be read: {error}; is this a NATS server?"
+            ) from error
 
     async def get(self, subject: str, body: object, answer: type[T], *, what: str, is_repeatable: bool = True) -> T:
         """Like `call`, and raises what a refusal stands for."""

@@ -25,6 +25,7 @@ from typing import Final
 import msgspec
 
 from ..actors.limits import BLOCKED_MAX_S
+from .crash_note import mark_blocked
 from .lifeline import Tether
 
 REPLACE: Final = 75
@@ -41,6 +42,10 @@ SETTLED_S: Final = 60.0
 """Restarts are at once, then 0.2 s doubling to the bound; a worker that lasted this long starts the count anew."""
 
 INTERRUPTED: Final = 130
+_SAID: Final = frozenset({0, 1, 2, 70, INTERRUPTED})
+"""Exit codes of wfctl: a worker that ends with one has told why in a line of its own."""
+
+_SLOTS_MAX: Final = 10_000
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,18 +73,17 @@ def supervise(argv: Sequence[str], policy: Policy) -> int:
 
 
 @contextmanager
-def crash_note(name: str) -> Iterator[str]:
+def crash_note(name: str, folder: Path | None = None) -> Iterator[str]:
     """Yields a crash note's path that no other live supervisor on this machine uses, and holds it.
 
     Slots of a name are taken from the lowest: the supervisor that a service manager starts after a crash gets the
     slot, and so the note, of the one that crashed.
+
+    Args:
+        folder: Where notes are kept; a folder of this user's among the temporary files if None.
     """
-    folder = Path(tempfile.gettempdir()) / f"jetrun-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    status = folder.lstat()
-    if status.st_uid != os.getuid() or status.st_mode & 0o022:  # somebody else made it, to read or to plant notes
-        folder = Path(tempfile.mkdtemp(prefix="jetrun-"))
-    for slot in range(1, 10_000):
+    folder = folder or _own_folder()
+    for slot in range(1, _SLOTS_MAX):
         lock = os.open(folder / f"{name}-{slot}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -92,6 +96,15 @@ def crash_note(name: str) -> Iterator[str]:
             os.close(lock)
         return
     raise OSError(f"no free slot for a crash note {name!r} in {folder}")
+
+
+def _own_folder() -> Path:
+    folder = Path(tempfile.gettempdir()) / f"jetrun-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if status.st_uid == os.getuid() and not status.st_mode & 0o022:
+        return folder
+    return Path(tempfile.mkdtemp(prefix="jetrun-"))  # somebody else made the other, to read or to plant notes
 
 
 class _Supervisor:
@@ -148,6 +161,7 @@ class _Supervisor:
                 elif time.monotonic() - heard_at > limit_s and not is_blocked:
                     is_blocked = True
                     self._say(f"gave no sign of life for {limit_s:.0f} s: killed, to be replaced")
+                    mark_blocked(self._policy.note_path)
                     tether.signal(signal.SIGKILL)
                 else:
                     time.sleep(0.01)  # a beat pipe at its end stays readable until the child is reaped
@@ -168,7 +182,7 @@ class _Supervisor:
         if code < 0:
             self._say(f"was killed by {_signal_name(-code)}")
             return 128 - code
-        if code:
+        if code not in _SAID:
             self._say(f"ended with exit code {code}")
         return code
 
@@ -178,7 +192,8 @@ class _Supervisor:
         self._arrived.append(number)
 
     def _say(self, text: str) -> None:
-        print(f"{self._policy.what}: {text}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{self._policy.what}: {text}\n")
+        sys.stderr.flush()
 
 
 def _drain(descriptor: int) -> None:

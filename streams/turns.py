@@ -37,6 +37,9 @@ from .watchdog import Watchdog
 _BATCH_RUNS: Final = 64
 """Runs folded in one go: some 3 ms of the loop."""
 
+_TURNS_MAX: Final = 4
+"""Batches under way at once."""
+
 _RETRY_S: Final = 0.1
 
 
@@ -106,7 +109,9 @@ class Turns:
         self._on_started = on_started
         self._on_ended = on_ended
         self._ready: deque[Slot] = deque()
-        self._is_pumping = False
+        self._wake = anyio.Event()
+        self._has_room = anyio.Event()
+        self._batches = 0
         self._loads = anyio.CapacityLimiter(LOADS_MAX)
         self._nonces = 0
         self._turns = 0
@@ -127,9 +132,8 @@ class Turns:
             if not slot.is_busy and not slot.is_ready:
                 slot.is_ready = True
                 self._ready.append(slot)
-        if self._ready and not self._is_pumping:
-            self._is_pumping = True
-            self._spawn(self._pump)
+        if self._ready:
+            self._wake.set()
 
     @property
     def cached(self) -> int:
@@ -158,23 +162,29 @@ class Turns:
         self._slots.drop(lambda slot: slot.partition == partition)
 
     # --- the pump ------------------------------------------------------------------------------------
-    async def _pump(self) -> None:
-        self._is_pumping = False
-        while self._ready:
-            batch: list[Slot] = []
-            while self._ready and len(batch) < _BATCH_RUNS:
-                slot = self._ready.popleft()
-                slot.is_ready = False
-                if slot.letters and not slot.is_busy:
-                    slot.is_busy = True
-                    batch.append(slot)
-            if batch:
-                self._turns += 1
-                if self._ready:
+    async def run(self) -> None:
+        """Takes ready runs in batches until cancelled.
+
+        While `_TURNS_MAX` batches are under way the rest gathers: the busier the worker, the larger its batches.
+        """
+        while True:
+            await self._wake.wait()
+            self._wake = anyio.Event()
+            while self._ready:
+                if self._batches >= _TURNS_MAX:
+                    self._has_room = anyio.Event()
+                    await self._has_room.wait()
+                batch: list[Slot] = []
+                while self._ready and len(batch) < _BATCH_RUNS:
+                    slot = self._ready.popleft()
+                    slot.is_ready = False
+                    if slot.letters and not slot.is_busy:
+                        slot.is_busy = True
+                        batch.append(slot)
+                if batch:
+                    self._turns += 1
+                    self._batches += 1
                     self._spawn(self._turn, batch)
-                    await anyio.lowlevel.checkpoint()
-                else:
-                    await self._turn(batch)
 
     async def _turn(self, batch: list[Slot]) -> None:
         try:
@@ -191,6 +201,8 @@ class Turns:
             if pending:
                 await self._complete(pending)
         finally:
+            self._batches -= 1
+            self._has_room.set()
             self._end_turn()
 
     def _end_turn(self) -> None:
@@ -274,9 +286,7 @@ class Turns:
             if not slot.is_ready:
                 slot.is_ready = True
                 self._ready.append(slot)
-                if not self._is_pumping:
-                    self._is_pumping = True
-                    self._spawn(self._pump)
+                self._wake.set()
         else:
             self._slots.rest(slot)
 

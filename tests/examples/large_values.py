@@ -2,7 +2,7 @@
 
 Beyond 192 KiB a value goes to the object store, and messages and log name it by its hash. Nothing of this shows here.
 
-Try it:
+Try it, with a file that holds a JSON array of one text:
     wfctl dev -m tests.examples.large_values
     wfctl start concordance --input @novel.json --run-id novel --wait
 """

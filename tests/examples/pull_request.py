@@ -5,7 +5,7 @@
 
 Try it:
     wfctl dev -m tests.examples.pull_request
-    wfctl start pull_request --input @opened.json --run-id octo_2fhello-7
+    wfctl start pull_request "$(cat pull_request.opened.json)" --run-id octo_2fhello-7
     wfctl hooks send pull_request/octo_2fhello-7 check_run_completed '{"check_run": {"name": "lint", "conclusion": "success"}}'
     wfctl runs cancel pull_request/octo_2fhello-7
 """
@@ -16,6 +16,7 @@ import asyncio
 import re
 
 import msgspec
+from msgspec.json import encode
 
 from jetrun.actors import hook, info, shield, step, workflow
 
@@ -98,17 +99,16 @@ def messages_of(event: str, body: bytes, *, guid: str, app: str = "default") -> 
         guid: Header `X-GitHub-Delivery`: a delivery that GitHub repeats is applied once.
     """
     delivery = msgspec.json.decode(body, type=Delivery)
-    part: dict[str, object]
+    raw = msgspec.Raw(body)
     match event, delivery.action:
         case "pull_request", "opened":
-            verb, part = "start", {"args": [msgspec.Raw(body)]}
+            verb, payload = "start", encode({"id": guid, "args": [raw]})
         case ("check_run", "completed") | ("pull_request_review", "submitted"):
-            verb, part = f"hook.{event}_{delivery.action}", {"payload": msgspec.Raw(body)}
+            verb, payload = f"hook.{event}_{delivery.action}", encode({"id": guid, "payload": raw})
         case "pull_request", "closed":
-            verb, part = "cancel", {"reason": "the pull request was closed"}
+            verb, payload = "cancel", encode({"id": guid, "reason": "the pull request was closed"})
         case _:
             return []
-    payload = msgspec.json.encode({"id": guid, **part})
     runs = [run_id(delivery.repository.full_name, number) for number in delivery.numbers]
     return [(f"wf.{app}.run.pull_request.{run}.{verb}", payload) for run in runs]
 

@@ -11,7 +11,7 @@ import msgspec
 import nats
 import pytest
 from msgspec.json import encode
-from nats.aio.client import Client as NATS
+from nats.aio.client import Client as Connection
 
 from examples.pull_request import messages_of, pull_request, run_id
 from jetrun.client import Client, RunCancelled
@@ -68,7 +68,7 @@ def cases() -> list[Case]:
 class Receiver:
     """What stands between GitHub and NATS: no jetrun code but the example's own."""
 
-    def __init__(self, connection: NATS, app: str, case: Case) -> None:
+    def __init__(self, connection: Connection, app: str, case: Case) -> None:
         self._connection = connection
         self._app = app
         self._case = case

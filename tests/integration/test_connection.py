@@ -49,21 +49,15 @@ async def js(nats_url: str) -> AsyncIterator[JetStream]:
     await broker.close()
 
 
-async def test_no_server_is_said_within_seconds() -> None:
-    """A command does not hang on a wrong address."""
+@pytest.mark.slow
+async def test_no_server_is_said_within_seconds_and_without_the_password() -> None:
+    """A command does not hang on a wrong address; addresses are shown without user and password."""
     began = time.monotonic()
 
-    with pytest.raises(ServerLost, match=r"no NATS server at nats://127\.0\.0\.1:1: "):
+    with pytest.raises(ServerLost, match=r"no NATS server at nats://127\.0\.0\.1:1: ") as caught:
         await JetStream.connect("nats://user:secret@127.0.0.1:1", name="test", is_one_shot=True)
 
     assert time.monotonic() - began < 5
-
-
-async def test_a_password_never_reaches_a_message() -> None:
-    """Addresses are shown without user and password."""
-    with pytest.raises(ServerLost) as caught:
-        await JetStream.connect("nats://user:secret@127.0.0.1:1", name="test", is_one_shot=True)
-
     assert "secret" not in str(caught.value)
 
 
@@ -121,6 +115,36 @@ async def test_a_denied_publish_is_an_error_and_not_a_timeout(tmp_path: Path) ->
         assert (await service.publish(START._replace(headers={EXPECT_LAST: "7"}))).code == WRONG_LAST
         await service.close()
         await ops.close()
+
+
+async def test_a_role_that_cannot_hear_answers_is_told_so(tmp_path: Path) -> None:
+    """Otherwise every request would be a timeout; with the role's own prefix all is well."""
+    users = """authorization { users: [
+      {user: ops, password: s3cret, permissions: {publish: ">", subscribe: "_INBOX_ops.>"}}
+    ] }"""
+    with configured_server(tmp_path, users) as url:
+        with pytest.raises(PermissionDenied, match=r"'_INBOX\.>'"):
+            await JetStream.connect(url, name="ops", login=Login(user="ops", password="s3cret"))
+        login = Login(user="ops", password="s3cret", inbox_prefix="_INBOX_ops")
+        ops = await JetStream.connect(url, name="ops", login=login)
+        await provision(ops, App("shop"), queues=["default"], partitions=1)
+        assert (await ops.publish(START)).code == 0
+        await ops.close()
+
+
+async def test_a_callback_that_fails_harms_nobody_else(js: JetStream, nats_url: str) -> None:
+    """One bad notice handler must not cost the worker its connection."""
+    got = asyncio.Event()
+
+    def fail(_subject: str, _payload: bytes, _reply: str) -> None:
+        raise ValueError("boom")
+
+    await js.listen("wf.test.fail", fail)
+    await js.listen("wf.test.fail", lambda _s, _p, _r: got.set())
+    js.notify("wf.test.fail", b"")
+
+    await asyncio.wait_for(got.wait(), 5)
+    assert (await js.publish(Outgoing("wf.x", b""))).code == 503
 
 
 async def test_a_message_beyond_the_servers_limit_is_refused_before_it_is_sent(js: JetStream) -> None:
@@ -213,6 +237,7 @@ async def test_a_connection_that_is_closed_for_good_says_so(own_server: Embedded
     await js.close()
 
 
+@pytest.mark.slow
 async def test_a_command_gives_a_lost_server_up(own_server: EmbeddedServer) -> None:
     """One-shot commands end with an error when the server does not come back."""
     js = await JetStream.connect(own_server.url, name="test", is_one_shot=True)

@@ -78,6 +78,7 @@ def mail(app: App, count: int = 1) -> list[Outgoing]:
     return [Outgoing(app.input(KEY, "start"), b'{"args":[%d]}' % n) for n in range(count)]
 
 
+@pytest.mark.slow
 async def test_an_idle_owner_keeps_its_pin_and_a_dead_one_loses_it(app: App, a: JetStream, b: JetStream) -> None:
     """Ownership follows who lives, not who is busy (R6): well beyond the pin's time limit, then within it."""
     first, second = Inbox(a), Inbox(b)
@@ -249,10 +250,8 @@ async def test_pulls_go_on_after_the_server_was_killed(own_server: EmbeddedServe
     await js.close()
 
 
-async def test_work_on_its_way_to_a_worker_that_leaves_goes_to_another_at_once(
-    app: App, a: JetStream, b: JetStream
-) -> None:
-    """A drain loses nothing and nobody waits for an ack wait of half a minute."""
+async def test_no_work_is_on_its_way_to_a_worker_that_has_left(app: App, a: JetStream, b: JetStream) -> None:
+    """What was under way arrives before `close` returns; nobody waits for an ack wait of half a minute."""
     leaving, staying = Inbox(a), Inbox(b)
     work = await a.consume(app.work, "queue_default", leaving, credit=200)
     await asyncio.sleep(0.05)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import time
+from pathlib import Path
 
 import msgspec
 
@@ -28,8 +29,7 @@ def refuse(reason: str) -> None:
 
 @step(max_retries=0)
 async def wait_long(path: str) -> str:
-    with open(path, "w") as file:
-        file.write(str(os.getpid()))
+    Path(path).write_text(str(os.getpid()))
     await asyncio.sleep(1.0)
     return "waited"
 

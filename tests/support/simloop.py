@@ -15,6 +15,7 @@ import gc
 import heapq
 import sys
 import threading
+import warnings
 from asyncio import events
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
@@ -190,10 +191,12 @@ class SimLoop(asyncio.AbstractEventLoop):
         if self._is_closed:
             return
         self._is_closed = True
-        for process in self._processes:
-            for task in process.tasks:
-                if not task.done():
-                    _close(task.get_coro())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of coroutines that a crash kept from being awaited
+            for process in self._processes:
+                for task in process.tasks:
+                    if not task.done():
+                        _close(task.get_coro())
         self._ready.clear()
         self._timers.clear()
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..children import ChildFailed
 from ..report import Figure, Floor
 from ..server import SYNC_ALWAYS
 from .target import PipelineTarget
@@ -65,8 +66,9 @@ def measure_other(folder: Path, mode: str) -> Outcome:
             capture_output=True,
             text=True,
             timeout=RUN_S_MAX,
-            check=True,
         )
+    if answer.returncode != 0:
+        raise ChildFailed(f"run.py in {folder} ended with code {answer.returncode}:\n{answer.stdout[-1000:]}{answer.stderr[-2000:]}")
     lines = [(Shape(*map(int, match.group(1, 3, 2))), float(match[4]), float(match[5])) for match in LINE.finditer(answer.stdout)]
     assert tuple(shape for shape, _, _ in lines) == SCHEDULE, f"other loads than expected:\n{answer.stdout}"
     return _outcome(lines)

@@ -31,7 +31,12 @@ def test_arguments_as_array_and_object() -> None:
 
 @pytest.mark.parametrize(
     ("text", "received", "hint"),
-    [("o-1", "`o-1`", """'"o-1"'"""), ("{bad", "`{bad`", "single quotes around"), ("", "``", "empty text"), ("'x'", "`'x'`", "double ones")],
+    [
+        ("o-1", "`o-1`", """'"o-1"'"""),
+        ("{bad", "`{bad`", "single quotes around"),
+        ("", "``", "empty text"),
+        ("'x'", "`'x'`", "double ones"),
+    ],
 )
 def test_bad_json_shows_what_was_received_and_how_to_quote(text: str, received: str, hint: str) -> None:
     """The shell ate the quotes: only the text received tells."""

@@ -28,7 +28,9 @@ def test_safe_leaves_nothing_unsafe(text: str) -> None:
     shown = render.safe(text)
 
     assert not any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in shown)
-    assert not any(unicodedata.bidirectional(c) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI") for c in shown)
+    assert not any(
+        unicodedata.bidirectional(c) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI") for c in shown
+    )
 
 
 json_values = st.recursive(
@@ -90,7 +92,9 @@ def test_instant_is_iso_in_utc_and_survives_any_number() -> None:
     assert render.instant(10**20) == f"{10**20} us"
 
 
-@pytest.mark.parametrize(("count", "shown"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 * 1024**4, "5120.0 GiB")])
+@pytest.mark.parametrize(
+    ("count", "shown"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 * 1024**4, "5120.0 GiB")]
+)
 def test_size_keeps_digits_before_the_point(count: int, shown: str) -> None:
     """Sizes are readable at a glance."""
     assert render.size(count) == shown

@@ -59,13 +59,15 @@ def wait_until_dead(pid: int, *, within_s: float) -> bool:
 
 
 def test_exit_code_of_the_worker_is_the_supervisors(tmp_path: Path) -> None:
-    """A service manager sees how the worker ended."""
-    process = start(ADOPT + "sys.exit(70)", tmp_path / "note")
+    """A service manager sees how the worker ended; a code of wfctl's own was explained by the worker."""
+    foreseen = start(ADOPT + "sys.exit(70)", tmp_path / "note")
+    other = start(ADOPT + "sys.exit(9)", tmp_path / "note")
 
-    _, complaint = process.communicate(timeout=20)
+    _, silence = foreseen.communicate(timeout=20)
+    _, complaint = other.communicate(timeout=20)
 
-    assert process.returncode == 70
-    assert complaint == "worker: ended with exit code 70\n"
+    assert (foreseen.returncode, silence) == (70, "")
+    assert (other.returncode, complaint) == (9, "worker: ended with exit code 9\n")
 
 
 def test_worker_that_dies_by_a_signal_ends_the_supervisor_with_its_code(tmp_path: Path) -> None:
@@ -80,7 +82,9 @@ def test_worker_that_dies_by_a_signal_ends_the_supervisor_with_its_code(tmp_path
 
 def test_worker_that_asks_to_be_replaced_is(tmp_path: Path) -> None:
     """A blocked workflow costs its own run, not the worker (R16)."""
-    once = f"\nif not os.path.exists(lifeline.note_path): open(lifeline.note_path, 'w'); sys.exit({REPLACE})\nsys.exit(0)"
+    once = (
+        f"\nif not os.path.exists(lifeline.note_path): open(lifeline.note_path, 'w'); sys.exit({REPLACE})\nsys.exit(0)"
+    )
     process = start(ADOPT + once, tmp_path / "note")
 
     out, _ = process.communicate(timeout=20)
@@ -92,9 +96,7 @@ def test_worker_that_asks_to_be_replaced_is(tmp_path: Path) -> None:
 
 def test_silent_worker_is_killed_and_replaced(tmp_path: Path) -> None:
     """A worker whose own watchdog cannot run is replaced from outside (R16)."""
-    hang_once = (
-        "\nlifeline.beat()\nif not os.path.exists(lifeline.note_path): open(lifeline.note_path, 'w'); time.sleep(600)\nsys.exit(0)"
-    )
+    hang_once = "\nlifeline.beat()\nif not os.path.exists(lifeline.note_path): open(lifeline.note_path, 'w'); time.sleep(600)\nsys.exit(0)"
     process = start(ADOPT + hang_once, tmp_path / "note")
 
     out, complaint = process.communicate(timeout=20)
@@ -107,7 +109,9 @@ def test_silent_worker_is_killed_and_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_signals_are_passed_on_and_decide_the_exit_code(tmp_path: Path, number: signal.Signals, code: int) -> None:
     """A graceful end is the worker's to carry out."""
-    graceful = ADOPT.replace("print(", "signal.signal(signal.SIGTERM, bye); signal.signal(signal.SIGINT, bye); print(", 1)
+    graceful = ADOPT.replace(
+        "print(", "signal.signal(signal.SIGTERM, bye); signal.signal(signal.SIGINT, bye); print(", 1
+    )
     graceful = "def bye(*_): print('bye', flush=True); sys.exit(0)\n" + graceful
     process = start(graceful + "\nwhile True: lifeline.beat(); time.sleep(0.05)", tmp_path / "note")
     first_pid(process)
@@ -137,6 +141,27 @@ def test_crash_note_slot_is_held_by_one_and_then_by_the_next(tmp_path: Path, mon
         assert first != second
     with crash_note("shop") as again:
         assert again == first
+
+
+def test_silence_is_told_to_the_next_worker(tmp_path: Path) -> None:
+    """The run that held the worker is parked by its successor: the note says that it was blocked (R16)."""
+    note = tmp_path / "note"
+    fold_once = """
+from jetrun.actors.names import RunKey
+from jetrun.streams.crash_note import CrashNote
+found = CrashNote(lifeline.note_path)
+if found.suspect is not None:
+    print(found.suspect.key, found.suspect.is_blocked, flush=True)
+    sys.exit(0)
+found.folding(RunKey("order", "o-1"), 1)
+lifeline.beat()
+time.sleep(600)
+"""
+    process = start(ADOPT + fold_once, note)
+
+    out, _ = process.communicate(timeout=20)
+
+    assert out.splitlines()[-1] == "order/o-1 True"
 
 
 def test_crash_note_avoids_a_folder_that_others_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
