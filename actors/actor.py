@@ -71,9 +71,9 @@ class Actor:
         self._unfinished: Decision | None = None
 
     # --- loading --------------------------------------------------------------------------------
-    def read(self, record: Record, *, digest: str, seq: int) -> None:
+    def read(self, record: Record, *, digest: str, seq: int, is_alone: bool = False) -> None:
         """Takes the next record of the log in. Raises BadLog when it does not follow."""
-        self.journal.add(record, digest=digest, seq=seq)
+        self.journal.add(record, digest=digest, seq=seq, is_alone=is_alone)
         self._log.append(record)
 
     def refs(self) -> set[str]:

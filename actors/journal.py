@@ -40,17 +40,19 @@ class Journal:
         self._ids: dict[str, None] = {}
 
     # --- reading --------------------------------------------------------------------------------
-    def add(self, record: Record, *, digest: str, seq: int) -> None:
+    def add(self, record: Record, *, digest: str, seq: int, is_alone: bool = False) -> None:
         """Takes the next record in.
 
         Args:
             digest: `record_hash` of its stored bytes.
             seq: Its sequence in the stream.
+            is_alone: The log holds nothing else: a terminal record is then all that retention has left (R15).
 
         Raises:
             BadLog: It does not follow the last one.
         """
-        if record.k != self.k + 1 or record.prev != self.prev:
+        is_cut = is_alone and record.outcome is not None
+        if not is_cut and (record.k != self.k + 1 or record.prev != self.prev):
             raise BadLog(f"record {record.k} does not follow record {self.k} of {self.key}")
         self.k, self.prev, self.seq = record.k, digest, seq
         self.now_us = record.at_us

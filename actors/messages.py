@@ -15,6 +15,7 @@ import msgspec
 from .errors import BadMessage, ErrorInfo
 from .limits import BODY_BYTES_MAX, BODY_DEPTH_MAX
 from .names import is_token
+from .tree import find_flaw, is_out_of_range, nodes
 
 if TYPE_CHECKING:
     OptionalRaw: TypeAlias = msgspec.Raw | None
@@ -213,7 +214,7 @@ def decode_body(verb: str, name: str, raw: bytes) -> Body:
     check_depth(raw)
     try:
         check_json(raw)
-    except (ValueError, OverflowError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         what = "empty body" if not raw else str(error)
         raise BadMessage("json", f"{verb}: {what}; send one JSON object, for example {{}}") from error
     try:
@@ -228,13 +229,14 @@ def check_json(raw: bytes) -> None:
     Decoding into a Struct is not enough: what stays raw there is skipped, not read, and a log would keep it for ever.
 
     Raises:
-        ValueError, OverflowError, RecursionError: It is malformed, not UTF-8, or holds a number beyond 64 bits.
+        ValueError, RecursionError: It is malformed, not UTF-8, or holds a number beyond 64 bits.
     """
     if not raw.isascii():
         raw.decode()
     value = _ANY.decode(raw)
-    if _LONG_NUMBER.search(raw) is not None:
-        _ENCODER.encode(value)  # reads integers of any length, writes those that other readers can read
+    if _LONG_NUMBER.search(raw) is not None and any(map(is_out_of_range, nodes(value))):
+        flaw = find_flaw(value, depth_max=BODY_DEPTH_MAX)
+        raise ValueError(f"{flaw.path}: {flaw.reason}" if flaw is not None else "number out of range")
 
 
 _STRUCTURE: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)

@@ -99,6 +99,14 @@ def parse_run(text: str) -> RunKey:
     return RunKey(check_token("workflow", workflow), check_token("run id", run))
 
 
+def check_run(text: str) -> str:
+    """Returns the text if it can name a run, with or without its workflow; asked before any server is."""
+    if "/" in text:
+        parse_run(text)
+        return text
+    return check_token("run id", text)
+
+
 def _read_file(path: Path) -> bytes:
     try:
         status = path.stat()

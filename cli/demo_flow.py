@@ -207,10 +207,17 @@ def _hash_of(path: Path, algorithm: str) -> _Hashed:
     return urlsafe_b64encode(digest.digest()).rstrip(b"=").decode(), length
 
 
+class _Directory(msgspec.Struct):
+    editable: bool = False
+
+
+class _Origin(msgspec.Struct):
+    dir_info: _Directory | None = None
+
+
 def _is_editable(metadata: Path) -> bool:
     try:
-        origin = msgspec.json.decode((metadata / "direct_url.json").read_bytes())
+        origin = msgspec.json.decode((metadata / "direct_url.json").read_bytes(), type=_Origin)
     except (OSError, msgspec.DecodeError):
         return False
-    directory = origin.get("dir_info") if isinstance(origin, dict) else None
-    return isinstance(directory, dict) and directory.get("editable") is True
+    return origin.dir_info is not None and origin.dir_info.editable

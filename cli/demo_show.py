@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -68,7 +68,7 @@ async def run_demo() -> None:
 
 
 @asynccontextmanager
-async def _workers(settings: Settings, out: Output) -> AsyncIterator[None]:
+async def _workers(settings: Settings, out: Output) -> AsyncGenerator[None, None]:
     """Provisions, starts an actor worker and a step worker as processes, and watches them."""
     js = await connection.connect(settings, name="wfctl demo", is_one_shot=True)
     try:

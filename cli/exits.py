@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Final
+from typing import Final, cast
 
 from ..actors.errors import InvalidDuration, InvalidName, JetrunError, ServerLost
 
@@ -48,8 +48,6 @@ def unwrap(error: BaseException) -> BaseException:
 
     An interrupt comes first, then our own errors in their order, then whatever is first.
     """
-    if not isinstance(error, BaseExceptionGroup):
-        return error
     found = _leaves(error)
     for wanted in (KeyboardInterrupt, SystemExit, JetrunError, BrokenPipeError):
         for leaf in found:
@@ -59,9 +57,10 @@ def unwrap(error: BaseException) -> BaseException:
 
 
 def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for one in error.exceptions for leaf in _leaves(one)]
-    return [error]
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    group = cast("BaseExceptionGroup[BaseException]", error)
+    return [leaf for one in group.exceptions for leaf in _leaves(one)]
 
 
 def first_line(error: JetrunError) -> str:

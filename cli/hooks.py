@@ -33,6 +33,8 @@ def list_(
     """List hooks that runs wait for. Of all runs: a run younger than a second may be missing."""
     from . import connection
 
+    if run is not None:
+        arguments.check_run(run)
     connection.run(context, lambda connected: list_hooks(connected, run), is_json=json)
 
 
@@ -50,8 +52,11 @@ def send(
     ] = None,
 ) -> None:
     """Send a hook to a run; it is durable when the command ends, and kept until the workflow waits for it."""
+    from ..actors.names import check_token
     from . import connection
 
+    arguments.check_run(run)
+    check_token("hook name", name)
     value = arguments.parse_value(payload, what="payload")
     connection.run(
         context, lambda connected: send_hook(connected, run, name, value, early=early, message_id=message_id)

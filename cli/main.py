@@ -6,6 +6,7 @@ client to load.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -92,10 +93,8 @@ def _read_globals(
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line and returns its exit code. What was foreseen is one line; what was not is raised."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # whatever the terminal cannot show is escaped, never an error
+        if isinstance(stream, io.TextIOWrapper):  # what the terminal cannot show is escaped, and never an error
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(hoist_globals(sys.argv[1:] if argv is None else argv), prog_name="wfctl", obj=_adopt_lifeline())
     except SystemExit as end:

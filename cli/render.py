@@ -69,7 +69,8 @@ def cut(text: str, width: int) -> str:
     """Shortens a text to so many columns; the end says that something is missing."""
     if width <= 0 or columns(text) <= width:
         return text
-    kept, used = [], 0
+    kept: list[str] = []
+    used = 0
     for character in text:
         used += _columns_of(character)
         if used > width - 1:

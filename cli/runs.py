@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 import typer
 
 from . import render
+from .arguments import check_run
 from .closing import closing
 from .exits import UsageProblem
 from .options import Json, Run
@@ -65,6 +66,7 @@ def show(context: typer.Context, run: Run, json: Json = False) -> None:
     from . import connection
     from .run_view import show_run
 
+    check_run(run)
     connection.run(context, lambda connected: show_run(connected, run), is_json=json)
 
 
@@ -73,6 +75,7 @@ def log(context: typer.Context, run: Run, json: Json = False) -> None:
     """Print a run's events so far."""
     from . import connection
 
+    check_run(run)
     connection.run(context, lambda connected: print_log(connected, run), is_json=json)
 
 
@@ -119,13 +122,14 @@ def export(context: typer.Context, run: Run) -> None:
     from . import connection
     from .run_view import export_run
 
+    check_run(run)
     connection.run(context, lambda connected: export_run(connected, run), is_json=True)
 
 
 async def list_runs(connection: Connection, workflow: str | None, status: str | None, limit: int) -> None:
     """Prints runs; as JSON one after the other as they come, as a table the last `limit`."""
     out = connection.out
-    wanted = next((known for known in STATUSES if known == status), None)
+    wanted: Status | None = next((known for known in STATUSES if known == status), None)
     kept: deque[RunSummary] = deque(maxlen=limit or None)
     count = 0
     async with closing(connection.client.list(status=wanted, workflow=workflow)) as found:
@@ -158,6 +162,7 @@ async def print_log(connection: Connection, run: str) -> None:
 def _steer(context: typer.Context, run: str, verb: str, send: Callable[[RunHandle[Any]], Awaitable[object]]) -> None:
     from . import connection
 
+    check_run(run)
     connection.run(context, lambda connected: steer(connected, run, verb, send))
 
 

@@ -72,6 +72,7 @@ async def serve_actors(
         NotProvisioned: Something that it needs is not on the server; names the command that makes it.
         ServerLost: No server answers, or the connection is gone for good.
     """
+    code = FAILURE
     async with anyio.create_task_group() as tasks:
         if lifeline is not None:
             tasks.start_soon(_beat_for_ever, lifeline)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import output
+from .arguments import check_run
 from .closing import closing
 from .events import EventLines
 from .options import Json
@@ -31,6 +32,8 @@ def tail(
     """Show what happens, from the first event on; ends when a single run ends, else on Ctrl-C."""
     from . import connection
 
+    if what and not what.endswith(("/", "/*")):
+        check_run(what)
     connection.run(context, lambda connected: follow(connected, what), is_json=json)
 
 

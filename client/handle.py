@@ -194,7 +194,12 @@ class RunHandle(Generic[R_co]):
         Raises:
             RunNotFound, RunConflict, MessageRefused: As `result` says.
         """
-        record = await self._session.reader.last(self._key)
+        reader = self._session.reader
+        record = await reader.last(self._key)
+        if (record is None or record.start is None) and self._mark is None and not self._is_recorded:
+            if await reader.is_starting(self._key):
+                return None
+            record = await reader.last(self._key)  # it may have moved from the mailbox to the log in between
         if record is not None and record.start is not None:
             if self._mark is not None and record.start.hash != self._mark.hash:
                 raise taken(self._key, "with other arguments")

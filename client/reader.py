@@ -69,6 +69,10 @@ class Reader:
             records = await self.log(key)
             return records[-1] if records else None
 
+    async def is_starting(self, key: RunKey) -> bool:
+        """Tells whether a start of the run is durable and not yet in the log."""
+        return await self._broker.last(self._app.mail, self._app.starts_waiting(key)) is not None
+
     async def log(self, key: RunKey) -> list[Record]:
         """Reads a run's records, all that retention has left.
 

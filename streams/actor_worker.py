@@ -10,7 +10,6 @@ import logging
 import os
 import secrets
 import socket
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Coroutine
 
@@ -35,6 +34,7 @@ from ..actors.registry import Registry
 from .answers import Answers
 from .crash_note import CrashNote
 from .effects import Effects, IndexEntry
+from .janitor import Janitor
 from .partition import Partition
 from .placement import Beat, Peers
 from .ports import Broker, Outgoing, Subscription
@@ -124,6 +124,9 @@ class ActorWorker:
             for number in range(partitions)
         ]
         self._answers = Answers(broker, app)
+        self._janitor = Janitor(
+            broker, app, partitions=partitions, is_on_duty=lambda: self._partitions[0].is_claimed
+        )
         self._young: OrderedDict[RunKey, tuple[float, int]] = OrderedDict()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._is_draining = anyio.Event()
@@ -166,6 +169,7 @@ class ActorWorker:
                 tasks.start_soon(self._keep_beating)
                 tasks.start_soon(self._keep_placing)
                 tasks.start_soon(self._keep_index)
+                tasks.start_soon(self._janitor.run)
                 await self._is_draining.wait()
                 await self._hand_over()
                 tasks.cancel_scope.cancel()
@@ -254,7 +258,7 @@ class ActorWorker:
             return
         if beat.hello:
             self._send_beat()
-        if self._peers.heard(beat, time.monotonic()):
+        if self._peers.heard(beat, anyio.current_time()):
             self._changed.set()
 
     async def _keep_beating(self) -> None:
@@ -272,7 +276,7 @@ class ActorWorker:
             self._send_beat()
             if any(self._is_misplaced(partition) for partition in self._partitions):
                 self._changed.set()
-            silent = self._peers.forget_silent(time.monotonic())
+            silent = self._peers.forget_silent(anyio.current_time())
             if silent:
                 log("peers.silent", workers=",".join(silent))
                 self._changed.set()

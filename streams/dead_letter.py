@@ -12,6 +12,8 @@ from .ports import Delivery, Outgoing
 from .subjects import App
 
 _DIGEST_DIGITS: Final = 32
+_PIN: Final = "Nats-Pin-Id"
+"""Put in by the server, for the worker that the message was delivered to; everything else is the sender's."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -48,7 +50,7 @@ def dead_letter(app: App, delivery: Delivery, key: RunKey | None, *, code: str, 
         subject=delivery.subject,
         seq=delivery.seq,
         at_us=delivery.at_us,
-        headers=dict(delivery.headers),
+        headers={name: text for name, text in delivery.headers.items() if name != _PIN},
         body=text,
         body_base64=delivery.payload if text is None else None,
     )

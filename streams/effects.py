@@ -56,6 +56,8 @@ class IndexEntry(Summary, frozen=True, kw_only=True, omit_defaults=True):
 
     workflow: str
     run: str
+    is_trimmed: bool = False
+    """The log was cut to its terminal record (R15)."""
 
 
 class Debt(msgspec.Struct, frozen=True):

@@ -151,6 +151,7 @@ class MemoryServer:
             self._trace(f"late commit {message.subject}")
             self._later(self.dice.span_s(faults.commit_late_s), lambda: self.accept(message))
         elif is_fenced and hits(faults.refusal_transient):
+            self._trace(f"transient refusal {message.subject}")
             answer(PubAck(0, TRANSIENT_LAST, "last sequence by subject temporarily unavailable"))
         else:
             ack = self.accept(message)

@@ -123,7 +123,7 @@ async def read_last_direct(requests: Requests, stream: str, subject: str) -> Sto
 
 
 def stored_of(reply: Reply) -> Stored:
-    """Makes a message of a direct get's answer."""
+    """Makes a message of an answer to a direct get."""
     headers = reply.headers
     return Stored(
         find_header(headers, b"Nats-Subject").decode("utf-8", "replace"),

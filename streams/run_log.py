@@ -121,7 +121,7 @@ class RunLog:
         stored = await self._broker.read(self._app.log, subject) if last_seq else []
         skipped = 0
         for message in stored:
-            skipped += not _read_one(actor, message)
+            skipped += not _read_one(actor, message, is_alone=len(stored) == 1)
         actor.journal.seq = stored[-1].seq if stored else 0  # strangers' messages count for the fence
         if actor.journal.seq < last_seq:
             raise BadLog(f"the log of {actor.key} ends at {actor.journal.seq}, its leader has {last_seq}; try again")
@@ -129,10 +129,10 @@ class RunLog:
             log("log.strange_messages", run=actor.key, count=skipped)
 
 
-def _read_one(actor: Actor, message: Stored) -> bool:
+def _read_one(actor: Actor, message: Stored, *, is_alone: bool) -> bool:
     try:
         record = decode_record(message.payload)
-        actor.read(record, digest=record_hash(message.payload), seq=message.seq)
+        actor.read(record, digest=record_hash(message.payload), seq=message.seq, is_alone=is_alone)
     except BadLog as error:
         if "version" in str(error):
             raise

@@ -90,6 +90,10 @@ class App(msgspec.Struct, frozen=True):
     def mailbox(self, partition: int, key: RunKey, verb: str) -> str:
         return f"wf.{self.name}.mail.{partition}.{key.workflow}.{key.run}.{verb}"
 
+    def starts_waiting(self, key: RunKey) -> str:
+        """Filter: the run's start in the mailbox, whatever its partition is."""
+        return f"wf.{self.name}.mail.*.{key.workflow}.{key.run}.start"
+
     def fired_filter(self, partition: int) -> str:
         return f"wf.{self.name}.fired.{partition}.>"
 

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -73,7 +73,7 @@ def supervise(argv: Sequence[str], policy: Policy) -> int:
 
 
 @contextmanager
-def crash_note(name: str, folder: Path | None = None) -> Iterator[str]:
+def crash_note(name: str, folder: Path | None = None) -> Generator[str, None, None]:
     """Yields a crash note's path that no other live supervisor on this machine uses, and holds it.
 
     Slots of a name are taken from the lowest: the supervisor that a service manager starts after a crash gets the

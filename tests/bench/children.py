@@ -8,9 +8,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 READY_S = 30.0
 STOP_S = 30.0
@@ -26,7 +28,7 @@ class ChildFailed(Exception):
 class Child:
     """A process under measurement."""
 
-    def __init__(self, role: str, command: Sequence[str], *, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, role: str, command: Sequence[str], *, folder: Path) -> None:
         self.role = role
         self._output = folder / f"{role}-{time.monotonic_ns()}.txt"
         with self._output.open("wb") as output:
@@ -36,7 +38,6 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
                 start_new_session=True,
             )
 
@@ -59,11 +60,7 @@ class Child:
             time.sleep(POLL_S)
 
     def wait_end(self) -> None:
-        """Returns once the process has ended well.
-
-        Raises:
-            ChildFailed: It ended with another code than 0.
-        """
+        """Returns once the process has ended; raises ChildFailed unless it ended well."""
         if self._process.wait(READY_S) != 0:
             raise ChildFailed(f"{self.role} ended with code {self._process.returncode}:\n{self.output()[-2000:]}")
 
@@ -89,8 +86,36 @@ class Child:
         return sum(_resident_bytes(pid) for pid in _tree(self.pid))
 
 
+class Children:
+    """A folder and the processes that use it; all of them end with the block, the youngest first."""
+
+    def __enter__(self) -> Self:
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-")
+        self.folder = Path(self._folder.name)
+        self.all: list[Child] = []
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in reversed(self.all):
+            child.stop()
+        self._folder.cleanup()
+
+    def start(self, role: str, command: Sequence[str]) -> Child:
+        """Starts a process and returns at once."""
+        return self.adopt(Child(role, command, folder=self.folder))
+
+    def adopt(self, child: Child) -> Child:
+        self.all.append(child)
+        return child
+
+    def stop(self, child: Child) -> None:
+        """Ends one of them before the others."""
+        self.all.remove(child)
+        child.stop()
+
+
 def cpu_by_role(children: Sequence[Child]) -> dict[str, float]:
-    """Reads the CPU seconds of each role."""
+    """Reads the CPU seconds that each role has used so far."""
     return {child.role: child.cpu_s() for child in children}
 
 

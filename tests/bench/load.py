@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 import msgspec
 
+from .children import Child, cpu_by_role
 from .report import percentile
 
 StartAndWait = Callable[[str, int], Awaitable[None]]
@@ -22,13 +23,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     latencies_s: list[float]
     """From start to result, one per run, ascending."""
-    client_cpu_s: float
-    cpu_s: dict[str, float] = {}
-    """CPU seconds by role: server, actors, steps."""
-
-    def with_cpu(self, cpu_s: dict[str, float]) -> Load:
-        """Adds what the processes under load have used."""
-        return msgspec.structs.replace(self, cpu_s=cpu_s)
+    cpu_s: dict[str, float]
+    """CPU seconds by role: server, actors, steps, client."""
 
     @property
     def runs_per_s(self) -> float:
@@ -44,12 +40,19 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ms_per_step(self) -> float:
-        """Of sequential steps: only a load with one run in flight has a meaning here."""
-        return self.seconds * 1e3 / (self.runs * self.steps)
+        """Of the run in the middle. Has a meaning only where runs have the machine for themselves, one in flight."""
+        return self.p50_ms / self.steps
+
+    def cpu_ms_per_run(self, role: str) -> float:
+        return self.cpu_s[role] * 1e3 / self.runs
 
 
-async def drive(start_and_wait: StartAndWait, *, runs: int, in_flight: int, steps: int) -> Load:
-    """Starts all runs, never more than `in_flight` at once, and waits for every result."""
+async def drive(start_and_wait: StartAndWait, children: Sequence[Child], *, runs: int, in_flight: int, steps: int) -> Load:
+    """Starts all runs, never more than `in_flight` at once, and waits for every result.
+
+    Args:
+        children: The processes that work meanwhile; this process counts as the client.
+    """
     tag = time.time_ns()
     indices = iter(range(runs))
     latencies_s: list[float] = []
@@ -60,15 +63,15 @@ async def drive(start_and_wait: StartAndWait, *, runs: int, in_flight: int, step
             await start_and_wait(f"b{tag}-{index}", steps)
             latencies_s.append(time.perf_counter() - started)
 
-    cpu_before, before = time.process_time(), time.perf_counter()
+    cpu_before, client_before, before = cpu_by_role(children), time.process_time(), time.perf_counter()
     async with anyio.create_task_group() as group:
         for _ in range(in_flight):
             group.start_soon(lane)
-    seconds = time.perf_counter() - before
+    seconds, client_after, cpu_after = time.perf_counter() - before, time.process_time(), cpu_by_role(children)
     return Load(
         runs=runs,
         steps=steps,
         seconds=seconds,
         latencies_s=sorted(latencies_s),
-        client_cpu_s=time.process_time() - cpu_before,
+        cpu_s={**{role: cpu_after[role] - cpu_before[role] for role in cpu_before}, "client": client_after - client_before},
     )

@@ -4,7 +4,6 @@ of the same shape.
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from pathlib import Path
 
 import msgspec
@@ -16,7 +15,7 @@ from nats.aio.client import Client as Connection
 from examples.pull_request import messages_of, pull_request, run_id
 from jetrun.client import Client, RunCancelled
 from support.fleet import Fleet
-from support.story import kinds, scheduled
+from support.story import kinds, scheduled, wait_run_events
 
 GITHUB = Path(__file__).resolve().parents[3] / "shared" / "data" / "github_webhooks"
 
@@ -96,7 +95,7 @@ async def test_deliveries_move_the_run_from_opened_to_closed(case: Case, fleet: 
         assert await receiver.receive("check_run.completed") == 1
         assert await receiver.receive("pull_request_review.submitted") == 1
         assert await receiver.receive("push") == 0
-        await wait_events(client, case.run, "step.completed", 2 + len(case.statuses))
+        await wait_run_events(client, "pull_request", case.run, "step.completed", 2 + len(case.statuses))
         assert await receiver.receive("pull_request.closed") == 1
         run = client.get(pull_request, case.run)
         with pytest.raises(RunCancelled, match="the pull request was closed"):
@@ -125,7 +124,7 @@ async def test_closed_while_the_preview_is_being_deployed(fleet: Fleet, client: 
                 await connection.request(subject, payload)
 
     run = "kay_2ftea_2epot-8"
-    await wait_events(client, run, "run.cancelled")
+    await wait_run_events(client, "pull_request", run, "run.cancelled")
     assert scheduled(await client.get(pull_request, run).events())[-1] == "remove_preview"
 
 
@@ -151,12 +150,3 @@ def test_no_two_repositories_share_a_run() -> None:
     names = ["a/b-c", "a-b/c", "a/b.c", "a/b_c", "a/b_2ec", "a/b/c"]
 
     assert len({run_id(name, 1) for name in names}) == len(names)
-
-
-async def wait_events(client: Client, run: str, kind: str, count: int = 1) -> None:
-    """Waits for so many events of that kind; the run may be still to come."""
-    async with aclosing(client.tail(workflow="pull_request")) as events:
-        async for found in events:
-            count -= found.run_id == run and found.event.kind == kind
-            if not count:
-                return

@@ -38,6 +38,18 @@ authorization { users: [
 """
 
 
+async def freeze(server: EmbeddedServer) -> None:
+    """Stops a server as SIGSTOP does, and waits until all of its threads have noticed."""
+    os.kill(server.pid, signal.SIGSTOP)
+    threads = Path(f"/proc/{server.pid}/task")
+    if not threads.exists():
+        await asyncio.sleep(0.5)
+        return
+    async with asyncio.timeout(5):
+        while any(") T " not in (thread / "stat").read_text() for thread in threads.iterdir()):
+            await asyncio.sleep(0.01)
+
+
 def ignore(_subject: str, _payload: bytes, _reply: str) -> None:
     """Takes a notice and does nothing."""
 
@@ -185,8 +197,7 @@ async def test_what_the_network_swallows_is_unknown_after_the_reconnect(own_serv
     await provision(js, App("shop"), queues=[])
     back = asyncio.Event()
     js.on_reconnect(back.set)
-    os.kill(own_server.pid, signal.SIGSTOP)
-    await asyncio.sleep(0.1)  # all of its threads have to notice
+    await freeze(own_server)
     lost = asyncio.ensure_future(js.publish_many([START] * 10, timeout_s=30))
     await asyncio.sleep(0.05)
     os.kill(own_server.pid, signal.SIGKILL)
@@ -207,7 +218,7 @@ async def test_an_answer_that_does_not_come_is_unknown_in_time(own_server: Embed
     """A server that hangs does not hang its clients; the rest of the batch keeps its answers."""
     js = await JetStream.connect(own_server.url, name="test")
     await provision(js, App("shop"), queues=[])
-    os.kill(own_server.pid, signal.SIGSTOP)
+    await freeze(own_server)
     try:
         began = time.monotonic()
         ack = await js.publish(START, timeout_s=0.5)

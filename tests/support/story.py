@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Any
 
-from jetrun.client import Event, RunHandle
+from jetrun.client import Client, Event, RunHandle
 
 
 def scheduled(events: Iterable[Event]) -> list[str]:
@@ -26,3 +26,13 @@ async def wait_event(run: RunHandle[Any], kind: str, name: str = "") -> Event:
             if event.kind == kind and name in ("", event.data.get("name")):
                 return event
     raise AssertionError(f"{run} has ended without {kind} {name}")
+
+
+async def wait_run_events(client: Client, workflow: str, run: str, kind: str, count: int = 1) -> Event:
+    """Waits for so many events of that kind of a run that may be still to come; returns the last one."""
+    async with aclosing(client.tail(workflow=workflow)) as events:
+        async for found in events:
+            count -= found.run_id == run and found.event.kind == kind
+            if not count:
+                return found.event
+    raise AssertionError(f"the tail of {workflow} has ended without {kind} of {run}")

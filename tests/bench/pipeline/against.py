@@ -35,9 +35,19 @@ FULL = Shape(5000, 200, 3)
 SCHEDULE = (WARM_UP, FULL, FULL, Shape(1, 1, 200), Shape(3, 1, 500))
 """What `run.py` puts on itself, in this order; the pipeline gets the same."""
 
-LINE = re.compile(r"(\d+) runs x(\d+) steps K=(\d+): (\d+) runs/s .*p50 ([\d.]+) p99")
+LINE = re.compile(r"(\d+) runs x(\d+) steps K=(\d+): (\d+) runs/s .*p50 ([\d.]+) p99.*\n +cpu s server/actor/steps \[(.*)\]")
 SHARE_MIN = 0.9
 RUN_S_MAX = 600
+
+
+class Measured(NamedTuple):
+    """One load on one side."""
+
+    shape: Shape
+    runs_per_s: float
+    p50_ms: float
+    cpu_s: float
+    """Of server, actor worker and step worker."""
 
 
 class Outcome(NamedTuple):
@@ -45,6 +55,7 @@ class Outcome(NamedTuple):
 
     runs_per_s: float
     """Case A: the mean of the full loads."""
+    cpu_ms_per_run: float
     ms_per_step: float
     """Case B: the mean of the sequential loads."""
 
@@ -53,7 +64,12 @@ def measure_pipeline(mode: str) -> Outcome:
     """Starts the pipeline anew and puts the schedule on it."""
     with PipelineTarget(mode=mode) as target:
         loads = [target.load(runs=shape.runs, in_flight=shape.in_flight, steps=shape.steps) for shape in SCHEDULE]
-    return _outcome([(shape, load.runs_per_s, load.p50_ms) for shape, load in zip(SCHEDULE, loads, strict=True)])
+    return _outcome(
+        [
+            Measured(shape, load.runs_per_s, load.p50_ms, load.cpu_s["server"] + load.cpu_s["actors"] + load.cpu_s["steps"])
+            for shape, load in zip(SCHEDULE, loads, strict=True)
+        ]
+    )
 
 
 def measure_other(folder: Path, mode: str) -> Outcome:
@@ -69,9 +85,14 @@ def measure_other(folder: Path, mode: str) -> Outcome:
         )
     if answer.returncode != 0:
         raise ChildFailed(f"run.py in {folder} ended with code {answer.returncode}:\n{answer.stdout[-1000:]}{answer.stderr[-2000:]}")
-    lines = [(Shape(*map(int, match.group(1, 3, 2))), float(match[4]), float(match[5])) for match in LINE.finditer(answer.stdout)]
-    assert tuple(shape for shape, _, _ in lines) == SCHEDULE, f"other loads than expected:\n{answer.stdout}"
-    return _outcome(lines)
+    loads = [
+        Measured(
+            Shape(*map(int, line.group(1, 3, 2))), float(line[4]), float(line[5]), sum(map(float, line[6].split(",")))
+        )
+        for line in LINE.finditer(answer.stdout)
+    ]
+    assert tuple(load.shape for load in loads) == SCHEDULE, f"other loads than expected:\n{answer.stdout}"
+    return _outcome(loads)
 
 
 def figures(ours: Sequence[Outcome], others: Sequence[Outcome]) -> list[Figure]:
@@ -86,6 +107,13 @@ def figures(ours: Sequence[Outcome], others: Sequence[Outcome]) -> list[Figure]:
             floor=Floor(kind="at least", bound=SHARE_MIN),
         ),
         Figure(
+            case="A",
+            name="CPU of server and workers",
+            unit="ms/run",
+            values=[outcome.cpu_ms_per_run for outcome in ours],
+            baseline=[outcome.cpu_ms_per_run for outcome in others],
+        ),
+        Figure(
             case="B",
             name="sequential steps",
             unit="ms/step",
@@ -96,8 +124,10 @@ def figures(ours: Sequence[Outcome], others: Sequence[Outcome]) -> list[Figure]:
     ]
 
 
-def _outcome(loads: Sequence[tuple[Shape, float, float]]) -> Outcome:
+def _outcome(loads: Sequence[Measured]) -> Outcome:
+    full = [load for load in loads if load.shape == FULL]
     return Outcome(
-        statistics.mean(runs_per_s for shape, runs_per_s, _ in loads if shape == FULL),
-        statistics.mean(p50_ms / shape.steps for shape, _, p50_ms in loads if shape.in_flight == 1),
+        statistics.mean(load.runs_per_s for load in full),
+        statistics.mean(load.cpu_s * 1e3 / FULL.runs for load in full),
+        statistics.mean(load.p50_ms / load.shape.steps for load in loads if load.shape.in_flight == 1),
     )

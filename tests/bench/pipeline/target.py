@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import tempfile
-from pathlib import Path
-from types import TracebackType
+from contextlib import ExitStack
 from typing import Self
 
 import anyio
 from nats.aio.msg import Msg
 
-from ..children import Child, cpu_by_role
+from ..children import Child, Children
 from ..load import Load, drive
 from ..server import BenchServer
 from . import bodies, layout
@@ -20,34 +18,27 @@ from .wire import Wire
 
 
 class PipelineTarget:
-    """The pipeline's processes, from entering to leaving the context."""
+    """The pipeline's processes, from entering to leaving the block."""
 
     def __init__(self, *, mode: str) -> None:
         self._mode = mode
-        self._children: list[Child] = []
+        self._exits = ExitStack()
 
     def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="bare-")
-        folder = Path(self._folder.name)
-        try:
-            server = BenchServer(folder, mode=self._mode)
-            self._children.append(server)
+        with self._exits:
+            self.children = self._exits.enter_context(Children())
+            server = BenchServer(self.children.folder, mode=self._mode)
+            self.children.adopt(server)
             self._url = server.wait_url()
             anyio.run(_provision, self._url)
-            for role, module in (("actors", "actor"), ("steps", "steps")):
-                command = [sys.executable, "-m", f"{__package__}.{module}", self._url]
-                self._children.append(Child(role, command, folder=folder))
-            for child in self._children[1:]:
-                child.wait_ready()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+            workers = [self._start("actors", "actor"), self._start("steps", "steps")]
+            for worker in workers:
+                worker.wait_ready()
+            self._exits = self._exits.pop_all()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for child in reversed(self._children):
-            child.stop()
-        self._folder.cleanup()
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
 
     def load(self, *, runs: int, in_flight: int, steps: int) -> Load:
         """Puts a load on the pipeline and measures it."""
@@ -57,11 +48,12 @@ class PipelineTarget:
         wire = await Wire.connect(self._url)
         client = BareClient(wire)
         await client.listen()
-        before = cpu_by_role(self._children)
-        load = await drive(client.start_and_wait, runs=runs, in_flight=in_flight, steps=steps)
-        after = cpu_by_role(self._children)
+        load = await drive(client.start_and_wait, self.children.all, runs=runs, in_flight=in_flight, steps=steps)
         await wire.close()
-        return load.with_cpu({role: after[role] - before[role] for role in before})
+        return load
+
+    def _start(self, role: str, module: str) -> Child:
+        return self.children.start(role, [sys.executable, "-m", f"{__package__}.{module}", self._url])
 
 
 class BareClient:

@@ -17,6 +17,11 @@ from jetrun.cli.arguments import parse_args, parse_run, parse_value, read_input
 from jetrun.cli.exits import UsageProblem
 
 
+class _Terminal:
+    def isatty(self) -> bool:
+        return True
+
+
 def test_each_argument_is_json() -> None:
     """Positional arguments are JSON values, kept as typed."""
     assert parse_args(['"o-1"', "4200", "null"], None, None, None) == (b'["o-1",4200,null]', None)
@@ -93,7 +98,7 @@ def test_input_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_input_from_a_terminal_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that waits for what nobody knows to type is worse than an error."""
-    monkeypatch.setattr(sys, "stdin", type("Tty", (), {"isatty": lambda self: True})())
+    monkeypatch.setattr(sys, "stdin", _Terminal())
 
     with pytest.raises(UsageProblem, match="terminal"):
         read_input("-")

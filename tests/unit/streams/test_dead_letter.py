@@ -34,6 +34,14 @@ def test_text_is_kept_as_text() -> None:
     }
 
 
+def test_the_pin_is_not_kept() -> None:
+    """It is the worker's own, not the sender's."""
+    pinned = delivery(b"")._replace(headers={"From": "here", "Nats-Pin-Id": "p"})
+    letter = dead_letter(APP, pinned, RunKey("order", "o-1"), code="json", reason="empty")
+
+    assert msgspec.json.decode(letter.payload)["headers"] == {"From": "here"}
+
+
 def test_bytes_are_kept_as_base64() -> None:
     """Not a byte is lost."""
     letter = dead_letter(APP, delivery(b"\xff\x00"), RunKey("order", "o-1"), code="json", reason="no text")

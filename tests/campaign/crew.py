@@ -1,0 +1,210 @@
+"""The crew: real `wfctl worker` processes, each with its output in a file, killed and started again."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+import anyio
+
+Kind = Literal["actors", "steps"]
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+MODULE: Final = "tests.campaign.flows"
+READY_S: Final = 60.0
+STOP_S: Final = 40.0
+
+_READY: Final = re.compile(r"^ready: \w+ worker (\S+)", re.MULTILINE)
+
+
+class Worker:
+    """One place for a worker; who works there changes with every kill.
+
+    Args:
+        folder: Where outputs and the crash note are kept.
+    """
+
+    def __init__(self, kind: Kind, number: int, url: str, app: str, folder: Path, env: Mapping[str, str]) -> None:
+        self.name = f"{kind}-{number}"
+        self.kind: Kind = kind
+        self._env = {**os.environ, **env}
+        self._folder = folder
+        self._lives = 0
+        self._output = folder / f"{self.name}.0.txt"
+        self._process: subprocess.Popen[bytes] | None = None
+        note = ["--crash-note", str(folder / f"{self.name}.note")] if kind == "actors" else []
+        where = ["--url", url, "--app", app]
+        command = [sys.executable, "-P", "-m", "jetrun.cli", *where, "worker", kind, "-m", MODULE, *note]
+        self._command = [*command, "--log-level", "info", "--log-format", "text"]
+
+    def start(self) -> None:
+        """Starts a worker here, with a new file for its output."""
+        self._lives += 1
+        self._output = self._folder / f"{self.name}.{self._lives}.txt"
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._env,
+                cwd=ROOT,
+                start_new_session=True,
+            )
+
+    @property
+    def worker_id(self) -> str:
+        """The worker's own name, as records and results carry it; empty until it serves."""
+        found = _READY.search(self.output())
+        return found[1] if found is not None else ""
+
+    @property
+    def pid(self) -> int:
+        """Process id of the worker itself (an actor worker has a supervisor above it); 0 until it serves."""
+        worker_id = self.worker_id
+        return pid_of(worker_id) if worker_id else 0
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def output(self) -> str:
+        """Reads what the present worker has said."""
+        return self._output.read_text(errors="replace") if self._output.exists() else ""
+
+    async def wait_ready(self, timeout_s: float = READY_S) -> str:
+        """Waits until it serves and returns its id."""
+        with anyio.fail_after(timeout_s):
+            while not self.worker_id:
+                if not self.is_running:
+                    raise AssertionError(f"{self.name} has ended:\n{self.output()[-3000:]}")
+                await anyio.sleep(0.02)
+        return self.worker_id
+
+    def kill(self) -> None:
+        """kill -9 for the worker, and its supervisor gone too on return."""
+        assert self._process is not None, "was started"
+        strike(self.pid or self._process.pid)
+        if self.kind == "actors":
+            try:
+                self._process.wait(2)  # a supervisor ends with a worker that was killed
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._process.wait()
+
+    def pause(self) -> None:
+        """SIGSTOP: nothing runs, connections stay open. The supervisor stops with it, or it would replace the worker."""
+        assert self._process is not None, "was started"
+        for pid in dict.fromkeys((self._process.pid, self.pid)):
+            strike(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None, "was started"
+        for pid in dict.fromkeys((self.pid, self._process.pid)):
+            strike(pid, signal.SIGCONT)
+
+    def terminate(self) -> None:
+        """SIGTERM: asks it to drain."""
+        if self._process is not None:
+            self._process.terminate()
+
+    async def wait_ended(self, timeout_s: float = STOP_S) -> int:
+        """Waits for its end and returns the exit code."""
+        process = self._process
+        assert process is not None, "was started"
+        with anyio.fail_after(timeout_s):
+            while process.poll() is None:
+                await anyio.sleep(0.01)
+        return process.returncode
+
+    def close(self) -> None:
+        """Ends it, gently for a while. Idempotent."""
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+class Crew:
+    """All workers of a campaign.
+
+    Args:
+        env: Added to the environment of each.
+    """
+
+    def __init__(
+        self, url: str, app: str, folder: Path, *, actors: int, steps: int, env: Mapping[str, str]
+    ) -> None:
+        self.folder = folder
+        self.workers = [
+            *(Worker("actors", number, url, app, folder, env) for number in range(actors)),
+            *(Worker("steps", number, url, app, folder, env) for number in range(steps)),
+        ]
+
+    def of(self, kind: Kind) -> list[Worker]:
+        """Lists the workers of a kind."""
+        return [worker for worker in self.workers if worker.kind == kind]
+
+    def by_pid(self, pid: int) -> Worker | None:
+        """Finds who works under a process id."""
+        return next((worker for worker in self.workers if pid and worker.pid == pid), None)
+
+    async def start(self) -> None:
+        """Starts all and waits until they serve."""
+        for worker in self.workers:
+            worker.start()
+        for worker in self.workers:
+            await worker.wait_ready()
+
+    def close(self) -> None:
+        """Asks all to drain, then ends those that do not."""
+        for worker in self.workers:
+            worker.terminate()
+        for worker in self.workers:
+            worker.close()
+
+    def count_lines(self, word: str) -> int:
+        """Counts the lines of all outputs, those of dead workers included, in which an event is said."""
+        return sum(
+            line.count(f" {word} ") > 0 or line.startswith(word)
+            for path in self.folder.glob("*.txt")
+            for line in path.read_text(errors="replace").splitlines()
+        )
+
+
+def pid_of(worker_id: str) -> int:
+    """Reads the process id in a worker's id (`host-pid-random`); 0 where there is none."""
+    parts = worker_id.partition("/")[0].rsplit("-", 2)
+    return int(parts[1]) if len(parts) == 3 and parts[1].isdigit() else 0
+
+
+def strike(pid: int, number: signal.Signals = signal.SIGKILL) -> bool:
+    """Sends a signal at once; False when the process is gone."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def now_us() -> int:
+    """The machine's clock, which is also the server's."""
+    return time.time_ns() // 1000
+
+
+def command_line(arguments: Sequence[str]) -> str:
+    """Writes how to repeat a campaign."""
+    return " ".join(["python -m tests.campaign", *arguments])
