@@ -89,15 +89,15 @@ class Worker:
         return self.worker_id
 
     def kill(self) -> None:
-        """kill -9 for the worker, and its supervisor gone too on return."""
+        """kill -9. The supervisor of an actor worker ends with it."""
         assert self._process is not None, "was started"
         strike(self.pid or self._process.pid)
-        if self.kind == "actors":
-            try:
-                self._process.wait(2)  # a supervisor ends with a worker that was killed
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-        self._process.wait()
+
+    async def replace(self, after_s: float) -> None:
+        """Waits until the killed worker is gone, and a while, then starts another."""
+        await self.wait_ended()
+        await anyio.sleep(after_s)
+        self.start()
 
     def pause(self) -> None:
         """SIGSTOP: nothing runs, connections stay open. The supervisor stops with it, or it would replace the worker."""
@@ -176,13 +176,10 @@ class Crew:
         for worker in self.workers:
             worker.close()
 
-    def count_lines(self, word: str) -> int:
-        """Counts the lines of all outputs, those of dead workers included, in which an event is said."""
-        return sum(
-            line.count(f" {word} ") > 0 or line.startswith(word)
-            for path in self.folder.glob("*.txt")
-            for line in path.read_text(errors="replace").splitlines()
-        )
+    def count(self, event: str) -> int:
+        """Counts how often an event is in the outputs, those of dead workers included."""
+        line = re.compile(rf"^\S+ \w+ +{re.escape(event)}( |$)", re.MULTILINE)
+        return sum(len(line.findall(path.read_text(errors="replace"))) for path in self.folder.glob("*.txt"))
 
 
 def pid_of(worker_id: str) -> int:

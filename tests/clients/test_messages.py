@@ -12,15 +12,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import anyio
 import nats
 import pytest
 from nats.aio.client import Client as Connection
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from jetrun.actors import limits
 from jetrun.actors.messages import DEAD_CODES, PUBLIC_VERBS
 from jetrun.actors.values import encode
-from jetrun.client import Client, Event
+from jetrun.client import Client, DeadLetter, Event
 from support.fleet import Fleet
 from support.story import wait_run_events
 
@@ -75,16 +77,16 @@ class Wire:
         payload = body if isinstance(body, bytes) else body.encode()
         return dict(json.loads((await self._connection.request(subject, payload, timeout=5)).data))
 
-    async def send(self, run: str, verb: str, body: str | bytes = "{}") -> None:
-        """Sends a message to a run of the workflow `order`; it is stored on return."""
-        ack = await self.request(f"wf.{self.app}.run.order.{run}.{verb}", body)
+    async def send(self, run: str, verb: str, body: str | bytes = "{}", *, workflow: str = "order") -> None:
+        """Sends a message to a run; it is stored on return."""
+        ack = await self.request(f"wf.{self.app}.run.{workflow}.{run}.{verb}", body)
         assert "error" not in ack, ack
 
-    async def ask(self, run: str, query: str = "status") -> dict[str, Any]:
-        return await self.request(f"wf.{self.app}.ask.order.{run}.{query}")
+    async def ask(self, run: str, query: str = "status", *, workflow: str = "order") -> dict[str, Any]:
+        return await self.request(f"wf.{self.app}.ask.{workflow}.{run}.{query}")
 
-    async def done(self, run: str) -> Subscription:
-        return await self._connection.subscribe(f"wf.{self.app}.done.order.{run}")
+    async def done(self, run: str, *, workflow: str = "order") -> Subscription:
+        return await self._connection.subscribe(f"wf.{self.app}.done.{workflow}.{run}")
 
 
 async def next_of(notices: Subscription, status: str) -> dict[str, Any]:
@@ -198,6 +200,16 @@ async def test_before_the_start(wire: Wire) -> None:
     assert await next_of(notices, "cancelled")
 
 
+async def test_a_paused_run_can_be_cancelled(wire: Wire) -> None:
+    """Who cancels it wants it to end, not to stay paused."""
+    notices = await wire.done("paused")
+    await wire.send("paused", "start", '{"args": ["o-7"]}')
+    await wire.send("paused", "pause")
+    await wire.send("paused", "cancel")
+
+    assert await next_of(notices, "cancelled")
+
+
 async def test_after_the_end(wire: Wire) -> None:
     """The end stands: only a hook, and a start that means something else, are told that they come too late."""
     notices = await wire.done("late")
@@ -253,6 +265,31 @@ async def test_the_lines_of_the_page_lead_to_its_notices_and_answers(wire: Wire,
     assert (await wire.ask("o-1", "weather"))["error"]["code"] == "query"
 
 
+@pytest.mark.parametrize(
+    ("words", "has_result", "has_ref"), [(100, True, False), (10_000, False, False), (20_000, False, True)]
+)
+async def test_large_results(wire: Wire, fleet: Fleet, words: int, *, has_result: bool, has_ref: bool) -> None:
+    """Above 64 KiB the notice leaves the result out, above 192 KiB it is in the object store."""
+    run = f"large-{words}"
+    text = " ".join(f"w{number}" for number in range(words))
+    notices = await wire.done(run, workflow="concordance")
+    await wire.send(run, "start", json.dumps({"args": [text]}), workflow="concordance")
+
+    notice = await next_of(notices, "completed")
+
+    assert ("result" in notice, "ref" in notice) == (has_result, has_ref)
+    answer = await wire.ask(run, "result", workflow="concordance")
+    if has_ref:
+        assert answer["ref"] == notice["ref"]
+        name = f"concordance/{run}/{notice['ref']['sha256']}"
+        async with await nats.connect(fleet.url) as connection:
+            stored = await (await connection.jetstream().object_store(fleet.app.values)).get(name)
+        result = json.loads(stored.data or b"")
+    else:
+        result = answer["result"]
+    assert result["words"] == words
+
+
 # --- dead letters ---------------------------------------------------------------------------------------
 
 ADDRESS = "order.{run}"
@@ -297,17 +334,18 @@ async def test_wrong_message_becomes_a_dead_letter_under_its_code(code: str, wir
 
     assert "error" not in ack
     letter = await wait_letter(client, int(ack["seq"]))
-    assert letter["code"] == code
-    assert letter["reason"]
-    assert letter["body"].encode() == body
+    assert letter.code == code
+    assert letter.reason
+    assert letter.body == body.decode()
 
 
-async def wait_letter(client: Client, seq: int) -> dict[str, Any]:
-    """Waits for the dead letter of the message of that sequence."""
-    while True:
-        async for letter in client.dead():
-            if letter.seq == seq:
-                return {"code": letter.code, "reason": letter.reason, "body": letter.body or ""}
+async def wait_letter(client: Client, seq: int) -> DeadLetter:
+    """Waits for the dead letter of the message of that sequence; some are announced nowhere, for they name no run."""
+    with anyio.fail_after(20):
+        while True:
+            async for letter in client.dead():
+                if letter.seq == seq:
+                    return letter
 
 
 async def test_the_dead_letter_of_the_page(wire: Wire, fleet: Fleet) -> None:
@@ -327,6 +365,27 @@ async def test_the_dead_letter_of_the_page(wire: Wire, fleet: Fleet) -> None:
     assert letter["subject"].replace(f"wf.{wire.app}.", "wf.default.") == expected["subject"]
     same = ("code", "reason", "body")
     assert [letter[name] for name in same] == [expected[name] for name in same]
+
+
+# --- numbers --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shown", "bound"),
+    [
+        (f"at most {limits.TOKEN_BYTES_MAX}, the first", limits.TOKEN_BYTES_MAX),
+        ("of at most 256 KiB", limits.BODY_BYTES_MAX // 1024),
+        ("64 levels", limits.BODY_DEPTH_MAX),
+        ("newest 10,000 ids", limits.MESSAGE_IDS_MAX // 1000),
+        ("above 192 KiB go", limits.VALUE_INLINE_BYTES_MAX // 1024),
+        ("to 8 MiB travels", limits.VALUE_BYTES_MAX // 1024**2),
+        ("for 30 days", limits.DEAD_AGE_S // 86_400),
+    ],
+)
+def test_numbers_are_the_bounds(shown: str, bound: int) -> None:
+    """A bound that changes changes the page."""
+    assert shown in " ".join(PAGE.split())
+    assert str(bound) in shown
 
 
 # --- values ---------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
-"""Plain asyncio: a queue with workers in a task group, a semaphore, and results in the order in which they come.
+"""Plain asyncio: a pipeline of a queue, a semaphore and a task group, and answers in the order in which they come.
 
 Try it:
     wfctl dev -m tests.examples.concurrency
-    wfctl start gallery '["sea", "hill", "town"]' --wait
+    wfctl start exhibition '["sea", "hill", "town"]' '{"ann": 1.0, "bob": 0.5, "eve": 3600}' --wait
 """
 
 from __future__ import annotations
@@ -13,48 +13,56 @@ import msgspec
 
 from jetrun.actors import step, workflow
 
+CARD_SLOTS = 2
+VOTES_NEEDED = 2
 
-class Gallery(msgspec.Struct, frozen=True):
-    thumbnails: list[str]
-    """As ordered."""
-    published: list[str]
-    """As they came out."""
+
+class Exhibition(msgspec.Struct, frozen=True):
+    prints: list[str]
+    jury: list[str]
+    """The first who answered."""
 
 
 @step(queue="gpu")
 async def scale(picture: str, width: int) -> str:
-    """Stands for work on a card that takes two pictures at a time."""
+    """Stands for work on a graphics card."""
     await asyncio.sleep(0.02)
     return f"{picture}-{width}"
 
 
 @step
-async def publish(thumbnail: str, seconds: float) -> str:
-    """Stands for an upload; some take longer."""
+async def print_out(scaled: str) -> str:
+    """Stands for a printer that takes one sheet after the other."""
+    return f"print of {scaled}"
+
+
+@step
+async def vote(juror: str, seconds: float) -> str:
+    """Stands for somebody who makes up their mind."""
     await asyncio.sleep(seconds)
-    return thumbnail
+    return juror
 
 
 @workflow
-async def gallery(pictures: list[str], workers: int = 3) -> Gallery:
-    """Scales pictures, never more than two at once in this run, and publishes them all together."""
-    todo: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
-    for item in enumerate(pictures):
-        todo.put_nowait(item)
-    card = asyncio.Semaphore(2)
-    thumbnails = [""] * len(pictures)
+async def exhibition(pictures: list[str], jury: dict[str, float]) -> Exhibition:
+    """Scales two pictures at a time while what is scaled is printed one by one; then the first two votes count."""
+    card = asyncio.Semaphore(CARD_SLOTS)
+    to_print: asyncio.Queue[str] = asyncio.Queue()
+    prints: list[str] = []
 
-    async def work() -> None:
-        while not todo.empty():
-            index, picture = todo.get_nowait()
-            async with card:
-                thumbnails[index] = await scale(picture, 320)
+    async def scale_one(picture: str) -> None:
+        async with card:
+            await to_print.put(await scale(picture, 1200))
+
+    async def print_all() -> None:
+        for _ in pictures:
+            prints.append(await print_out(await to_print.get()))
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(workers):
-            group.create_task(work())
+        group.create_task(print_all())
+        for picture in pictures:
+            group.create_task(scale_one(picture))
 
-    count = len(thumbnails)
-    uploads = [publish(thumbnail, (count - index) * 0.05) for index, thumbnail in enumerate(thumbnails)]
-    published = [await upload for upload in asyncio.as_completed(uploads)]
-    return Gallery(thumbnails, published)
+    votes = asyncio.as_completed([vote(juror, seconds) for juror, seconds in jury.items()])
+    quickest = [await next(votes) for _ in range(VOTES_NEEDED)]
+    return Exhibition(prints, quickest)  # who has not voted by now is given up: steps end with their run

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from examples.concurrency import Gallery, gallery
-from jetrun.client import Client
+from collections.abc import Iterable
+
+from examples.concurrency import exhibition
+from jetrun.client import Client, Event
 
 
-async def test_pictures_are_scaled_two_at_a_time_and_published_as_they_come(client: Client) -> None:
-    run = await client.start(gallery.call(["sea", "hill", "town", "wood"]), run_id="g-1")
+async def test_pipeline_and_votes(client: Client) -> None:
+    """Two pictures are scaled at a time, one is printed at a time, and nobody waits for the last juror."""
+    jury = {"ann": 0.3, "bob": 0.0, "eve": 3600.0}
+    run = await client.start(exhibition.call(["sea", "hill", "town", "wood"], jury), run_id="x-1")
 
-    assert await run.result() == Gallery(
-        thumbnails=["sea-320", "hill-320", "town-320", "wood-320"],
-        published=["wood-320", "town-320", "hill-320", "sea-320"],
-    )
+    shown = await run.result()
+
+    assert sorted(shown.prints) == [f"print of {picture}-1200" for picture in ("hill", "sea", "town", "wood")]
+    assert shown.jury == ["bob", "ann"]
+    events = await run.events()
+    assert [most_at_once(events, step) for step in ("scale", "print_out", "vote")] == [2, 1, 3]
+
+
+def most_at_once(events: Iterable[Event], step: str) -> int:
+    """Tells how many steps of that name were out at the same time."""
     out: set[int] = set()
     most = 0
-    for event in await run.events():
-        if event.kind == "step.scheduled" and event.data["name"] == "scale":
+    for event in events:
+        if event.kind == "step.scheduled" and event.data["name"] == step:
             out.add(event.n)
         elif event.kind == "step.completed":
             out.discard(event.n)
         most = max(most, len(out))
-    assert most == 2
+    return most
