@@ -14,8 +14,8 @@ from typing import Final
 import msgspec
 
 from .admission import Verdict, judge, mark_of
-from .commands import Command, RunStep, StartTimer
-from .decision import Decision, Owed
+from .commands import Command
+from .decision import Decision, Owed, owed_of, summary_of
 from .errors import BadMessage, ErrorInfo, InvalidValue, ReplayMismatch
 from .execution import Execution
 from .failures import error_info
@@ -330,7 +330,7 @@ class Actor:
                 asked=f"the end ({status})",
                 source="its return",
             )
-        self.owed = self._owe(execution, fold, record)
+        self.owed = owed_of(execution, fold, record)
         if is_open_ended:
             self._unfinished = self._finish(execution, fold, record)
 
@@ -381,9 +381,9 @@ class Actor:
         outcome = fold.outcome
         if outcome is None and self.journal.k >= RECORDS_MAX - 1:
             outcome = _too_long()
-        summary = self._summary(execution, fold, outcome)
+        summary = summary_of(execution, fold, outcome)
         record = self._record(taken, nonce, summary, commands=list(execution.decided), fold=fold, outcome=outcome)
-        self.owed = self._owe(execution, fold, record, is_unparked=is_unparked)
+        self.owed = owed_of(execution, fold, record, is_unparked=is_unparked)
         parts = split(record)
         return Decision(
             records=[raw for _, raw in parts],
@@ -400,11 +400,11 @@ class Actor:
         rest = self._record(
             [],
             record.nonce,
-            self._summary(execution, fold, outcome),
+            summary_of(execution, fold, outcome),
             commands=execution.decided[len(record.commands) :],
             outcome=outcome,
         )
-        self.owed = self._owe(execution, fold, msgspec.structs.replace(record, outcome=outcome))
+        self.owed = owed_of(execution, fold, msgspec.structs.replace(record, outcome=outcome))
         parts = split(rest)
         return Decision(
             records=[raw for _, raw in parts],
@@ -445,60 +445,11 @@ class Actor:
             fired=fold.fired if fold is not None else [],
             commands=commands or [],
             retries=fold.retries if fold is not None else [],
-            refused=fold.refused if fold is not None else [],
+            refused=[refusal(verdict) for verdict in fold.refused] if fold is not None else [],
             undecided=undecided,
             parked=parked,
             outcome=outcome,
             summary=summary,
-        )
-
-    def _summary(self, execution: Execution, fold: Fold, outcome: Outcome | None) -> Summary:
-        ended = outcome is not None
-        return Summary(
-            status=outcome.status if outcome is not None else "paused" if fold.is_paused else "running",
-            started_at_us=execution.started_at_us,
-            ended_at_us=execution.loop.now_us if ended else 0,
-            commands=execution.last_command,
-            steps_open=0 if ended else len(execution.steps),
-            timers_open=0 if ended else len(execution.timers),
-            hooks_open=[] if ended else execution.hooks_open(),
-            failures=execution.failures,
-        )
-
-    def _owe(self, execution: Execution, fold: Fold, record: Record, *, is_unparked: bool = False) -> Owed:
-        """Lists what the decision asks for and is still open at its end."""
-        outcome = record.outcome
-        if outcome is not None:
-            steps = [entry.command for entry in execution.steps.values()]
-            return Owed(
-                outcome=outcome,
-                closed_steps=[*steps, *(command for command in execution.closed.values() if command is not None)],
-                closed_timers=[*execution.timers, *(n for n, command in execution.closed.items() if command is None)],
-                is_unparked=is_unparked,
-                refused=fold.refused,
-            )
-        is_start = any(folded.verb == "start" for folded in record.messages)
-        first = execution.decided[0].n if execution.decided else execution.last_command + 1
-        timers = [
-            (str(c.n), c.due_at_us) for c in execution.decided if isinstance(c, StartTimer) and c.n in execution.timers
-        ]
-        limit_us = self._known().max_duration_us
-        if is_start and limit_us:
-            timers.append(("max", execution.started_at_us + limit_us))
-        return Owed(
-            steps=[c for c in execution.decided if isinstance(c, RunStep) and c.n in execution.steps],
-            retries=[
-                (execution.steps[r.n].command, r)
-                for r in fold.retries
-                if r.n in execution.steps and execution.steps[r.n].attempt == r.attempt
-            ],
-            timers=timers,
-            closed_timers=[n for n, command in execution.closed.items() if command is None and n < first],
-            closed_steps=[command for n, command in execution.closed.items() if command is not None and n < first],
-            is_start=is_start,
-            is_paused=fold.is_paused,
-            is_unparked=is_unparked,
-            refused=fold.refused,
         )
 
 

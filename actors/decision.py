@@ -5,9 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from .admission import Verdict
-from .commands import Retry, RunStep
+from .commands import Retry, RunStep, StartTimer
+from .execution import Execution
+from .fold import Fold
 from .messages import Message
-from .records import Outcome, Parked, Record, Refused
+from .records import Outcome, Parked, Record, Summary
 
 
 class Owed(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +26,8 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     parked: Parked | None = None
     is_unparked: bool = False
     is_paused: bool = False
-    refused: list[Refused] = []
+    refused: list[Verdict] = []
+    """Messages of this record, or kept by earlier ones, that the code could not take."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,3 +43,55 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Messages for the next turn."""
     uploads: dict[str, bytes]
     """Large values by hash: store them before the append."""
+
+
+def summary_of(execution: Execution, fold: Fold, outcome: Outcome | None) -> Summary:
+    """Tells where the run stands after a decision."""
+    ended = outcome is not None
+    return Summary(
+        status=outcome.status if outcome is not None else "paused" if fold.is_paused else "running",
+        started_at_us=execution.started_at_us,
+        ended_at_us=execution.loop.now_us if ended else 0,
+        commands=execution.last_command,
+        steps_open=0 if ended else len(execution.steps),
+        timers_open=0 if ended else len(execution.timers),
+        hooks_open=[] if ended else execution.hooks_open(),
+        failures=execution.failures,
+    )
+
+
+def owed_of(execution: Execution, fold: Fold, record: Record, *, is_unparked: bool = False) -> Owed:
+    """Lists what a decision asks for and is still open at its end."""
+    outcome = record.outcome
+    if outcome is not None:
+        steps = [entry.command for entry in execution.steps.values()]
+        return Owed(
+            outcome=outcome,
+            closed_steps=[*steps, *(command for command in execution.closed.values() if command is not None)],
+            closed_timers=[*execution.timers, *(n for n, command in execution.closed.items() if command is None)],
+            is_unparked=is_unparked,
+            refused=fold.refused,
+        )
+    is_start = any(folded.verb == "start" for folded in record.messages)
+    first = execution.decided[0].n if execution.decided else execution.last_command + 1
+    timers = [
+        (str(c.n), c.due_at_us) for c in execution.decided if isinstance(c, StartTimer) and c.n in execution.timers
+    ]
+    limit_us = execution.workflow.max_duration_us
+    if is_start and limit_us:
+        timers.append(("max", execution.started_at_us + limit_us))
+    return Owed(
+        steps=[c for c in execution.decided if isinstance(c, RunStep) and c.n in execution.steps],
+        retries=[
+            (execution.steps[r.n].command, r)
+            for r in fold.retries
+            if r.n in execution.steps and execution.steps[r.n].attempt == r.attempt
+        ],
+        timers=timers,
+        closed_timers=[n for n, command in execution.closed.items() if command is None and n < first],
+        closed_steps=[command for n, command in execution.closed.items() if command is not None and n < first],
+        is_start=is_start,
+        is_paused=fold.is_paused,
+        is_unparked=is_unparked,
+        refused=fold.refused,
+    )

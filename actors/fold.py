@@ -12,11 +12,12 @@ from typing import Final
 
 import msgspec
 
+from .admission import Verdict
 from .commands import Retry
 from .errors import ErrorInfo
 from .execution import ArgumentsObject, Execution, OpenStep
 from .messages import Cancel, Hook, Message, Pause, Ref, Resume, Start, StepResult, Terminate
-from .records import Outcome, Record, Refused
+from .records import Outcome, Record
 from .workflow import Workflow
 
 _ARGUMENTS: Final = msgspec.json.Decoder(ArgumentsObject)
@@ -42,7 +43,7 @@ class Fold:
     ) -> None:
         self.fired: list[int] = []
         self.retries: list[Retry] = []
-        self.refused: list[Refused] = []
+        self.refused: list[Verdict] = []
         self.outcome: Outcome | None = None
         self.is_paused = False
         self._execution = execution
@@ -91,7 +92,7 @@ class Fold:
         assert self.outcome is not None, "called after the outcome"
         if isinstance(message.body, Hook):
             reason = f"the run has ended ({self.outcome.status}); it takes no more hooks"
-            self.refused.append(Refused(source=message.source, seq=message.seq, code="ended", reason=reason))
+            self.refused.append(Verdict(message=message, code="ended", reason=reason))
 
     def is_due(self, at_us: int) -> bool:
         """Tells whether a message of that time would fire something."""
@@ -136,7 +137,7 @@ class Fold:
     def _apply_hook(self, message: Message, body: Hook) -> None:
         taken = self._execution.give_hook(message.name, self._raw(body.payload, body.ref))
         if taken.refused:
-            self.refused.append(Refused(source=message.source, seq=message.seq, code="payload", reason=taken.refused))
+            self.refused.append(Verdict(message=message, code="payload", reason=taken.refused))
 
     def _apply_step(self, body: StepResult) -> None:
         entry = self._execution.steps.get(body.command)

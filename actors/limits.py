@@ -37,6 +37,9 @@ TURN_BYTES_MAX: Final = 448 * 1024
 ERROR_TEXT_BYTES_MAX: Final = 4 * 1024
 """The message of a recorded error; longer ones are cut and say so."""
 
+REASON_CHARS_MAX: Final = 1_000
+"""Why a message is refused, in its dead letter, notice and log line; it may quote what was sent."""
+
 TRACEBACK_BYTES_MAX: Final = 16 * 1024
 """The traceback of a recorded error: its end is kept, which is where the failure is."""
 
@@ -162,6 +165,9 @@ MAIL_MESSAGE_BYTES_MAX: Final = BODY_BYTES_MAX + 4 * 1024
 
 MAIL_BYTES_MAX: Final = 1024 * 1024 * 1024
 DEAD_BYTES_MAX: Final = 256 * 1024 * 1024
+DEAD_TEXT_BYTES_MAX: Final = 3 * BODY_BYTES_MAX // 2
+"""A dead body as JSON text; one whose escapes make it longer is kept in base64, which is a third longer than the body.
+With headers of 64 KB, escaped too, it stays below the server's `max_payload`."""
 STREAM_BYTES_MIN: Final = 16 * 1024 * 1024
 STREAM_SHARE: Final = 4
 """Stream sizes, at most a quarter of the account's storage each; halved down to the least where the account or disk allows less, then an operator's to change."""
@@ -196,9 +202,10 @@ SWEEP_S: Final = 0.25
 """One timer looks for overdue answers and pulls; a time limit may be passed by this much."""
 
 CONNECT_TIMEOUT_S: Final = 2
-DIAL_WAIT_S: Final = {False: 60.0, True: 2.0}
+DIAL_WAIT_S: Final = 60.0
+DIAL_WAIT_SHORT_S: Final = 2.0
 DIAL_PAUSE_S: Final = 0.25
-"""One dial, patience at the start of a worker (False) and of a one-shot command (True), and the pause in between."""
+"""Patience at the start of a worker, and of a command or client, whose user is waiting; and the pause between dials."""
 
 RECONNECT_PAUSE_S: Final = 0.25
 RECONNECTS_ONE_SHOT_MAX: Final = 12

@@ -205,7 +205,9 @@ def decode_body(verb: str, name: str, raw: bytes) -> Body:
     cls = NAMED_VERBS.get(verb) if name else PLAIN_VERBS.get(verb)
     if cls is None or (name and not is_token(name)):
         raise BadMessage(
-            "verb", f"unknown verb {_shown(verb + ('.' + name if name else ''))}; one of {', '.join(PUBLIC_VERBS)}"
+            "verb",
+            f"unknown verb {_shown(verb + ('.' + name if name else ''))}; one of {', '.join(PUBLIC_VERBS)} "
+            "(hook and update take a name)",
         )
     if len(raw) > BODY_BYTES_MAX:
         raise BadMessage(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -52,19 +52,27 @@ async def run_demo() -> None:
         JetrunError: A part of it did not work; everything is stopped and removed all the same.
     """
     out = Output()
-    with tempfile.TemporaryDirectory(prefix="jetrun-demo-", ignore_cleanup_errors=True) as folder:
-        with EmbeddedServer.start(Path(folder) / "store") as server:
-            settings = Settings(url=server.url, app=APP.name)
+    with anyio.CancelScope() as scope:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, scope.cancel)
+        with (
+            tempfile.TemporaryDirectory(prefix="jetrun-demo-", ignore_cleanup_errors=True) as folder,
+            EmbeddedServer.start(Path(folder) / "store") as server,
+        ):
             out.line(f"server:  nats-server at {server.url}, store in a temporary folder")
+            settings = Settings(url=server.url, app=APP.name)
             async with _workers(settings, out):
-                try:
-                    async with asyncio.timeout(TIMEOUT_S):
-                        await _audit(settings, out)
-                except TimeoutError as error:
-                    raise JetrunError(
-                        f"the demo has not ended within {TIMEOUT_S:.0f} s; its machine may be overloaded"
-                    ) from error
+                await _within_time(_audit(settings, out))
         out.line("done: server and workers are stopped, the store is removed")
+        return
+    raise JetrunError("the demo was told to end before its report")
+
+
+async def _within_time(work: Awaitable[None]) -> None:
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            await work
+    except TimeoutError as error:
+        raise JetrunError(f"the demo has not ended within {TIMEOUT_S:.0f} s; its machine may be overloaded") from error
 
 
 @asynccontextmanager
@@ -92,7 +100,7 @@ async def _workers(settings: Settings, out: Output) -> AsyncGenerator[None, None
                 tasks.cancel_scope.cancel()
         finally:
             for tether in tethers:
-                tether.signal(signal.SIGTERM)
+                tether.terminate()
             for tether in tethers:
                 tether.stop(grace_s=_STOP_S)
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
 
 from ..actors.errors import InvalidName
+from ..actors.limits import DIAL_WAIT_SHORT_S
 from ..actors.names import RunKey, check_token
 from ..actors.records import Status
 from ..actors.workflow import Call, Workflow
@@ -64,7 +65,7 @@ class Client:
             app: Else `JETRUN_APP`, else `default`.
             name: How the server shows this connection.
             creds: Path of a `.creds` file.
-            is_one_shot: For commands: gives up within seconds where a service waits for the server to come back.
+            is_one_shot: For commands: a lost connection is given up within seconds, where a service waits for the server.
 
         Raises:
             ServerLost, WrongCredentials, JetStreamOff, ServerTooOld: No use of that server is possible.
@@ -76,7 +77,9 @@ class Client:
             token=token or settings.token or None,
             creds_file=creds or settings.creds or None,
         )
-        broker = await JetStream.connect(url or settings.url, name=name, is_one_shot=is_one_shot, login=login, tls=tls)
+        broker = await JetStream.connect(
+            url or settings.url, name=name, is_one_shot=is_one_shot, dial_wait_s=DIAL_WAIT_SHORT_S, login=login, tls=tls
+        )
         return cls(broker, settings.app if app is None else app)
 
     async def __aenter__(self) -> Self:

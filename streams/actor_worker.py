@@ -11,7 +11,7 @@ import os
 import secrets
 import socket
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 
 import anyio
 import anyio.abc
@@ -35,9 +35,10 @@ from .answers import Answers
 from .crash_note import CrashNote
 from .effects import Effects, IndexEntry
 from .janitor import Janitor
+from .letters import read_stray
 from .partition import Partition
 from .placement import Beat, Peers
-from .ports import Broker, Outgoing, Subscription
+from .ports import Broker, Delivery, Outgoing, Subscription
 from .subjects import App
 from .telemetry import log
 from .turns import Turns
@@ -124,9 +125,7 @@ class ActorWorker:
             for number in range(partitions)
         ]
         self._answers = Answers(broker, app)
-        self._janitor = Janitor(
-            broker, app, partitions=partitions, is_on_duty=lambda: self._partitions[0].is_claimed
-        )
+        self._janitor = Janitor(broker, app, partitions=partitions, is_on_duty=lambda: self._partitions[0].is_claimed)
         self._young: OrderedDict[RunKey, tuple[float, int]] = OrderedDict()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._is_draining = anyio.Event()
@@ -161,6 +160,9 @@ class ActorWorker:
                 self._send_beat(hello=True)
                 await anyio.sleep(HELLO_S)
                 await self._place()
+                subscriptions.append(
+                    await self._broker.consume(self._app.mail, self._app.strays_consumer, self._on_strays)
+                )
                 self._is_ready.set()
                 self._send_beat()
                 log("worker.ready", worker=self.worker_id, app=self._app.name, partitions=len(self._claimed()))
@@ -219,6 +221,9 @@ class ActorWorker:
         self._send_beat(leaving=True)
         with anyio.move_on_after(1):
             await self._broker.flush()
+
+    def _on_strays(self, deliveries: Sequence[Delivery]) -> None:
+        self._turns.deliver([read_stray(self._app, delivery) for delivery in deliveries])
 
     def _spawn(self, function: Callable[..., Coroutine[object, object, None]], *args: object) -> None:
         if self._tasks is not None:

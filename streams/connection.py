@@ -26,6 +26,7 @@ from ..actors.limits import (
     CONNECT_TIMEOUT_S,
     DIAL_PAUSE_S,
     DIAL_WAIT_S,
+    DIAL_WAIT_SHORT_S,
     FLUSH_TIMEOUT_S,
     PING_INTERVAL_S,
     PINGS_OUTSTANDING_MAX,
@@ -73,6 +74,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     is_one_shot: bool = False
     """A command that shall fail soon rather than wait for a server to come back."""
+    dial_wait_s: float = DIAL_WAIT_S
+    """How long to dial before the first connection is there."""
     login: Login = Login()
     tls: ssl.SSLContext | None = None
 
@@ -119,7 +122,7 @@ class Wire(Client):
             ServerLost: Nobody answers at the address in time.
             WrongCredentials: The server refused us; tried once.
         """
-        patience_s = DIAL_WAIT_S[target.is_one_shot]
+        patience_s = DIAL_WAIT_SHORT_S if target.is_one_shot else target.dial_wait_s
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience_s
         said = ""

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from ..actors.limits import DEAD_TEXT_BYTES_MAX
 from ..actors.names import RunKey
 from .ports import Delivery, Outgoing
 from .subjects import App
@@ -17,7 +18,9 @@ _PIN: Final = "Nats-Pin-Id"
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The body of a message in the DEAD stream; `body` where the original is UTF-8, `body_base64` where it is not."""
+    """The body of a message in the DEAD stream; `body_base64` in place of `body` where the original is not UTF-8 (or
+    all escapes, which would make it too long).
+    """
 
     code: str
     """One of `messages.DEAD_CODES`."""
@@ -39,11 +42,7 @@ def dead_letter(app: App, delivery: Delivery, key: RunKey | None, *, code: str, 
     Args:
         key: The run that it was for, or None where the subject names none: a hash of the delivery stands for it.
     """
-    text: str | None
-    try:
-        text = delivery.payload.decode()
-    except UnicodeDecodeError:
-        text = None
+    text = _text(delivery.payload)
     letter = DeadLetter(
         code=code,
         reason=reason,
@@ -58,3 +57,11 @@ def dead_letter(app: App, delivery: Delivery, key: RunKey | None, *, code: str, 
         return Outgoing(app.dead_of(key), _ENCODER.encode(letter))
     digest = sha256(b"%d %d " % (delivery.seq, delivery.at_us) + delivery.subject.encode(errors="replace")).hexdigest()
     return Outgoing(app.dead_unreadable(digest[:_DIGEST_DIGITS]), _ENCODER.encode(letter))
+
+
+def _text(payload: bytes) -> str | None:
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if len(_ENCODER.encode(text)) <= DEAD_TEXT_BYTES_MAX else None

@@ -174,7 +174,7 @@ def define(app: App, *, queues: Iterable[str], partitions: int) -> Definitions:
         ),
     ]
     consumers = {
-        app.mail: [_pinned(app.mail_consumer(p), app.mail_filter(p)) for p in range(partitions)],
+        app.mail: [*(_pinned(app.mail_consumer(p), app.mail_filter(p)) for p in range(partitions)), _strays(app)],
         app.timers: [_pinned(app.fired_consumer(p), app.fired_filter(p)) for p in range(partitions)],
         app.work: [_queue(app, queue) for queue in sorted(set(queues))],
     }
@@ -199,6 +199,16 @@ def _pinned(name: str, filter_subject: str) -> ConsumerDefinition:
         priority_groups=[GROUP],
         priority_policy="pinned_client",
         priority_timeout=int(PIN_TIMEOUT_S * _NS),
+    )
+
+
+def _strays(app: App) -> ConsumerDefinition:
+    """Everything that came through the door leaves it: what no partition gets is read to be buried."""
+    return ConsumerDefinition(
+        durable_name=app.strays_consumer,
+        filter_subject=app.strays_filter(),
+        ack_wait=int(MAIL_ACK_WAIT_S * _NS),
+        max_ack_pending=MAIL_ACK_PENDING_MAX,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from ..actors.errors import JetStreamOff, PermissionDenied
-from ..actors.limits import API_TIMEOUT_S, PUBLISH_TIMEOUT_S, PULL_BATCH, PULL_TICK_S, READ_TIMEOUT_S
+from ..actors.limits import API_TIMEOUT_S, DIAL_WAIT_S, PUBLISH_TIMEOUT_S, PULL_BATCH, PULL_TICK_S, READ_TIMEOUT_S
 from .connection import Login, Target, Wire
 from .faults import NO_RESPONDERS, check_version, denied
 from .objects import Objects
@@ -91,6 +91,7 @@ class JetStream:
         *,
         name: str,
         is_one_shot: bool = False,
+        dial_wait_s: float = DIAL_WAIT_S,
         login: Login | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> JetStream:
@@ -100,6 +101,7 @@ class JetStream:
             url: One address or several separated by commas.
             name: What the server's monitoring shows.
             is_one_shot: A command that fails within seconds rather than wait.
+            dial_wait_s: How long to dial before the first connection is there; afterwards it is made again for ever.
 
         Raises:
             ServerLost: No server answers.
@@ -108,7 +110,9 @@ class JetStream:
             JetStreamOff: It has no JetStream.
             PermissionDenied: The user may not subscribe to its own inboxes (see `Login.inbox_prefix`).
         """
-        target = Target(url=url, name=name, is_one_shot=is_one_shot, login=login or Login(), tls=tls)
+        target = Target(
+            url=url, name=name, is_one_shot=is_one_shot, dial_wait_s=dial_wait_s, login=login or Login(), tls=tls
+        )
         wire = await Wire.open(target)
         broker = cls(wire)
         try:

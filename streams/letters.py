@@ -58,6 +58,18 @@ def read_mail(app: App, actors_key: bytes, partition: int, delivery: Delivery) -
     return Letter(delivery, partition, key, message)
 
 
+def read_stray(app: App, delivery: Delivery) -> Unreadable:
+    """Reads a delivery that the server did not route to any partition: its subject holds a wildcard of its own."""
+    key: RunKey | None = None
+    try:
+        address = app.read_mail(delivery.subject)
+        key = address.key
+        decode_body(address.verb, address.name, delivery.payload)
+    except BadMessage as bad:
+        return Unreadable(delivery, 0, key, bad.code, bad.reason)
+    return Unreadable(delivery, 0, key, "subject", "the subject was not routed; does the mailbox lack its transform?")
+
+
 def read_fired(app: App, partition: int, delivery: Delivery) -> Letter | Unreadable:
     """Reads a fired timer: whatever it holds, it is a tick and nothing more (R14)."""
     key = app.read_run(delivery.subject)

@@ -37,6 +37,7 @@ class Tether:
     def __init__(
         self, argv: Sequence[str], *, note_path: str = "", environment: Mapping[str, str] | None = None
     ) -> None:
+        self._is_asked = False
         life_read, self._life_write = os.pipe()
         self.beats_fd, beats_write = os.pipe()
         os.set_blocking(self.beats_fd, False)
@@ -71,9 +72,15 @@ class Tether:
         """Sends a signal to the child; nothing happens when it has ended."""
         self.process.send_signal(number)
 
+    def terminate(self) -> None:
+        """Asks the child to end, once: a second SIGTERM would mean haste."""
+        if not self._is_asked:
+            self._is_asked = True
+            self.process.terminate()
+
     def stop(self, *, grace_s: float) -> int:
-        """Ends the child: SIGTERM, then SIGKILL after the grace. Idempotent; returns its exit code."""
-        self.process.terminate()
+        """Ends the child: asks, and after the grace kills. Idempotent; returns its exit code."""
+        self.terminate()
         try:
             return self.process.wait(grace_s)
         except subprocess.TimeoutExpired:

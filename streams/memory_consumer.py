@@ -25,10 +25,14 @@ class Pull(Protocol):
 
     @property
     def is_reachable(self) -> bool:
-        """Tells whether somebody still listens for the answer."""
+        """Tells whether its connection stands, as far as the server knows."""
         ...
 
     def deliver(self, delivery: Delivery) -> None: ...
+
+    def expire(self, count: int) -> None:
+        """Tells the requester that its time is over with `count` deliveries not made (408)."""
+        ...
 
     def refuse(self) -> None:
         """Tells the requester that its pin is not the current one (423)."""
@@ -36,12 +40,13 @@ class Pull(Protocol):
 
 
 class _Request:
-    __slots__ = ("count", "pin", "pull")
+    __slots__ = ("count", "ends_at_us", "pin", "pull")
 
-    def __init__(self, pull: Pull, pin: str) -> None:
+    def __init__(self, pull: Pull) -> None:
         self.pull = pull
-        self.pin = pin
+        self.pin = ""
         self.count = 0
+        self.ends_at_us = 0
 
 
 class _Lease:
@@ -88,17 +93,20 @@ class MemoryConsumer:
         self._leases.pop(seq, None)
         self._again.pop(seq, None)
 
-    def request(self, pull: Pull, count: int, pin: str, now_us: int) -> None:
-        """Adds to what a pull may get. With the current pin it also renews the pin."""
-        if self._pin_timeout_us and pin and pin != self._pin:
+    def request(self, pull: Pull, count: int, pin: str, lasts_us: int, now_us: int) -> None:
+        """Adds to what a pull may get, and to its time. With the current pin it also renews the pin."""
+        self._drop_ended(now_us)
+        if self._pin and pin and pin != self._pin:
             self._requests.pop(id(pull), None)
             pull.refuse()
             return
-        if pin:
+        # An old pin while nobody holds one is refused only when there is a message for it (seen on 2.15.1).
+        if pin and pin == self._pin:
             self._pin_ends_at_us = now_us + self._pin_timeout_us
-        request = self._requests.setdefault(id(pull), _Request(pull, pin))
+        request = self._requests.setdefault(id(pull), _Request(pull))
         request.pin = pin
         request.count += count
+        request.ends_at_us = now_us + lasts_us
 
     def withdraw(self, pull: Pull) -> None:
         self._requests.pop(id(pull), None)
@@ -152,12 +160,14 @@ class MemoryConsumer:
         ended = [seq for seq, lease in self._leases.items() if lease.ends_at_us <= now_us]
         for seq in sorted(ended):
             self._again[seq] = self._leases.pop(seq)
+        self._drop_ended(now_us)
         served: list[int] = []
         while seq := self._next_seq():
             request = self._next_request(now_us)
             if request is None:
                 if seq in self._again and self._requests:
-                    # A redelivery that finds only pulls that may not have it goes to the end of the line: their order is lost (seen on 2.15.1).
+                    # One that finds only pulls that may not have it goes to the end of the line: the order of
+                    # redeliveries is lost (seen on 2.15.1).
                     self._again.move_to_end(seq)
                 break
             served.append(seq)
@@ -178,6 +188,14 @@ class MemoryConsumer:
         return ConsumerState(floor, self._delivered, len(self._fresh), len(out), self._pin, self._count)
 
     # --- private -------------------------------------------------------------------------------
+    def _drop_ended(self, now_us: int) -> None:
+        for key, request in list(self._requests.items()):
+            if not request.pull.is_reachable:
+                del self._requests[key]
+            elif request.ends_at_us <= now_us:
+                del self._requests[key]
+                request.pull.expire(request.count)
+
     def _next_seq(self) -> int:
         if self._again:
             return next(iter(self._again))
@@ -188,16 +206,14 @@ class MemoryConsumer:
 
     def _next_request(self, now_us: int) -> _Request | None:
         for key, request in list(self._requests.items()):
-            if not request.pull.is_reachable:
-                del self._requests[key]
-            elif request.count <= 0:
+            if request.count <= 0:
                 continue
-            elif not self._pin_timeout_us:
+            if not self._pin_timeout_us:
                 self._requests.move_to_end(key)
                 return request
-            elif request.pin == self._pin and self._pin:
+            if request.pin == self._pin and self._pin:
                 return request
-            elif request.pin:
+            if request.pin:
                 del self._requests[key]
                 request.pull.refuse()
             elif not self._pin:

@@ -36,6 +36,8 @@ class Link:
 
     def __init__(self, server_context: Context, delay_s: Callable[[], float]) -> None:
         self.state = LinkState.OPEN
+        self.is_served = True
+        """False once the server knows that it is gone."""
         self._server_context = server_context
         self._own_context = copy_context()
         self._delay_s = delay_s
@@ -72,6 +74,7 @@ class Link:
             lane.clear()
         if self.state is LinkState.OPEN:
             self.state = LinkState.CUT
+        self.is_served = False
 
     def tell(self, action: Action) -> None:
         """Lets the process notice something about the connection itself."""
@@ -80,6 +83,7 @@ class Link:
     def restore(self) -> None:
         if self.state is LinkState.CUT:
             self.state = LinkState.OPEN
+            self.is_served = True
             kept, self._kept = self._kept, []
             for lane, action in kept:
                 self.up(lane, action)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from ..actors.limits import PULL_TICK_S
+from ..actors.limits import PIN_PULL_EXPIRES_S, PULL_EXPIRES_S, PULL_TICK_S
 from .memory_link import Link, LinkState
 from .memory_server import MemoryServer
 from .ports import Delivery, OnDeliveries
@@ -53,8 +53,7 @@ class MemoryConsumption:
         self._renewal: asyncio.TimerHandle | None = None
         self._pull = _Pull(self, link, self._lane)
         self._ask(batch if credit is None else credit)
-        if is_pinned:
-            self._renew()
+        self._renew()
 
     @property
     def pin(self) -> str:
@@ -68,7 +67,6 @@ class MemoryConsumption:
         """Asks anew for what is still allowed: the server knows of no request of ours any more."""
         if self._is_closed:
             return
-        self._pull.is_current = False
         self._pull = _Pull(self, self._link, self._lane)
         self._pin = ""
         allowed, self._open = self._open, 0
@@ -78,7 +76,6 @@ class MemoryConsumption:
         if self._is_closed:
             return
         self._is_closed = True
-        self._pull.is_current = False
         if self._renewal is not None:
             self._renewal.cancel()
         self._pin = ""
@@ -98,6 +95,12 @@ class MemoryConsumption:
         if not self._has_credit and self._open <= self._batch // 2:
             self._ask(self._batch - self._open)
 
+    def take_back(self, pull: _Pull, count: int) -> None:
+        """Learns that a request ran out of time, and asks again for what it did not bring."""
+        if pull is self._pull and not self._is_closed:
+            self._open -= count
+            self._ask(count)
+
     def lose_pin(self, pull: _Pull) -> None:
         """Stands by again: the server serves another pull."""
         if pull is self._pull:
@@ -110,12 +113,14 @@ class MemoryConsumption:
 
     def _ask(self, count: int) -> None:
         self._open += count
-        ask = partial(self._server.request, self._stream, self._consumer, self._pull, count, self._pin)
+        lasts_s = PIN_PULL_EXPIRES_S if self._pin else PULL_EXPIRES_S
+        ask = partial(self._server.request, self._stream, self._consumer, self._pull, count, self._pin, lasts_s)
         self._link.up(self._lane, ask)
 
     def _renew(self) -> None:
-        self._renewal = self._loop.call_later(PULL_TICK_S, self._renew)
-        if self._pin:
+        """Keeps the request alive: a frozen or dead process's runs out, and takes no more messages along."""
+        self._renewal = self._loop.call_later(PULL_TICK_S if self._is_pinned else PULL_EXPIRES_S / 2, self._renew)
+        if self._open > 0:
             self._ask(0)
 
 
@@ -123,17 +128,19 @@ class _Pull:
     """A request at the server, until it is refused or its connection breaks."""
 
     def __init__(self, owner: MemoryConsumption, link: Link, lane: str) -> None:
-        self.is_current = True
         self._owner = owner
         self._link = link
         self._lane = lane
 
     @property
     def is_reachable(self) -> bool:
-        return self.is_current and self._link.state is LinkState.OPEN
+        return self._link.is_served
 
     def deliver(self, delivery: Delivery) -> None:
         self._link.down(self._lane, lambda: self._owner.take(self, delivery))
+
+    def expire(self, count: int) -> None:
+        self._link.down(self._lane, lambda: self._owner.take_back(self, count))
 
     def refuse(self) -> None:
         self._link.down(self._lane, lambda: self._owner.lose_pin(self))

@@ -99,14 +99,16 @@ class MemoryServer:
         return link
 
     def disconnect(self, link: Link, state: LinkState) -> None:
-        """Ends a connection: closed by its owner, or dead with it."""
+        """Ends a connection: closed by its owner, or dead with it; the server notices a little later."""
         if link in self._links:
             self._links.remove(link)
             del self._on_cut[id(link)], self._on_restored[id(link)]
-        link.end(state)
-        self.notices.drop(link)
-        self._followers = [follower for follower in self._followers if follower[2] is not link]
-        self._trace(f"connection {state.value}")
+            link.end(state)
+            delay_s = self.dice.span_s(self.faults.delay_s)
+            if delay_s:
+                self._later(delay_s, partial(self._forget, link))
+            else:
+                self._forget(link)
 
     def stop(self) -> None:
         """Goes away as by kill -9: connections drop, all that was acknowledged is kept."""
@@ -239,10 +241,11 @@ class MemoryServer:
             self._followers.append((stream, subject, link, wake))
 
     # --- consuming -------------------------------------------------------------------------------
-    def request(self, stream: str, consumer: str, pull: Pull, count: int, pin: str) -> None:
+    def request(self, stream: str, consumer: str, pull: Pull, count: int, pin: str, lasts_s: float) -> None:
+        """Takes a pull's wish for `count` more deliveries within the time."""
         found = self._consumers[stream].get(consumer)
         if found is not None:
-            found.request(pull, count, pin, self.now_us())
+            found.request(pull, count, pin, round(lasts_s * 1e6), self.now_us())
             self.tend(stream, consumer)
 
     def withdraw(self, stream: str, consumer: str, pull: Pull) -> None:
@@ -286,6 +289,12 @@ class MemoryServer:
         return f"{kind}-{self._names}"
 
     # --- private ---------------------------------------------------------------------------------
+    def _forget(self, link: Link) -> None:
+        link.is_served = False
+        self.notices.drop(link)
+        self._followers = [follower for follower in self._followers if follower[2] is not link]
+        self._trace(f"connection {link.state.value}")
+
     def _reconnect(self, link: Link) -> None:
         if self.is_up and link.state is LinkState.CUT:
             link.restore()

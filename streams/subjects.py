@@ -10,18 +10,19 @@ from typing import NamedTuple
 
 import msgspec
 
-from ..actors.errors import BadMessage
-from ..actors.messages import NAMED_VERBS, PLAIN_VERBS, PUBLIC_VERBS
+from ..actors.errors import BadMessage, InvalidName
 from ..actors.names import RunKey, check_token, is_token
 
 
 class MailAddress(NamedTuple):
     """A mailbox subject read back."""
 
-    partition: int
+    partition: int | None
+    """None where the subject was not routed."""
     key: RunKey
     verb: str
     name: str
+    """What follows the verb; neither is checked yet."""
 
 
 class App(msgspec.Struct, frozen=True):
@@ -72,6 +73,10 @@ class App(msgspec.Struct, frozen=True):
     def mail_consumer(self, partition: int) -> str:
         return f"mail_{partition}"
 
+    @property
+    def strays_consumer(self) -> str:
+        return "mail_strays"
+
     def fired_consumer(self, partition: int) -> str:
         return f"fired_{partition}"
 
@@ -86,6 +91,13 @@ class App(msgspec.Struct, frozen=True):
 
     def mail_filter(self, partition: int) -> str:
         return f"wf.{self.name}.mail.{partition}.>"
+
+    def strays_filter(self) -> str:
+        """Filter: messages that the server did not route, because a token of theirs is a literal `*` or `>`.
+
+        Wider than the door: `run.*.*.>` would pass over a `>` that stands for a workflow or run (seen on 2.15.1).
+        """
+        return f"wf.{self.name}.run.>"
 
     def mailbox(self, partition: int, key: RunKey, verb: str) -> str:
         return f"wf.{self.name}.mail.{partition}.{key.workflow}.{key.run}.{verb}"
@@ -160,25 +172,21 @@ class App(msgspec.Struct, frozen=True):
 
     # --- subjects read back ------------------------------------------------------------------------------------
     def read_mail(self, subject: str) -> MailAddress:
-        """Reads a stored mailbox subject.
+        """Reads a stored mailbox subject. The server stores literal `*` and `>` and any number of tokens.
 
         Raises:
-            BadMessage: A token is not a name, the verb is unknown, or tokens are missing or extra: the server
-                stores literal `*` and `>` and any number of tokens.
+            BadMessage: It names no run.
         """
         tokens = subject.split(".")
-        if len(tokens) not in (7, 8) or not tokens[3].isdigit():
+        # What holds a wildcard of its own is stored as it was published, without a partition (seen on 2.15.1).
+        partition, names = (int(tokens[3]), tokens[4:]) if tokens[2] == "mail" else (None, tokens[3:])
+        if len(names) < 3:
             raise BadMessage("subject", f"subject {ascii(subject)[:120]} names no run: use run.<workflow>.<run>.<verb>")
-        workflow, run, verb = tokens[4], tokens[5], tokens[6]
-        if not is_token(workflow) or not is_token(run):
-            raise BadMessage("subject", f"workflow {ascii(workflow)[:80]} or run id {ascii(run)[:80]} is not a name")
-        name = tokens[7] if len(tokens) == 8 else ""
-        if (verb not in NAMED_VERBS or not is_token(name)) if len(tokens) == 8 else (verb not in PLAIN_VERBS):
-            shown = ascii(".".join(tokens[6:]))[:80]
-            raise BadMessage(
-                "verb", f"unknown verb {shown}; one of {', '.join(PUBLIC_VERBS)} (hook and update take a name)"
-            )
-        return MailAddress(int(tokens[3]), RunKey(workflow, run), verb, name)
+        try:
+            key = RunKey(check_token("workflow name", names[0]), check_token("run id", names[1]))
+        except InvalidName as error:
+            raise BadMessage("subject", str(error)) from error
+        return MailAddress(partition, key, names[2], ".".join(names[3:]))
 
     def read_work(self, subject: str) -> RunKey | None:
         """Reads the run from a work subject; None when it holds none."""

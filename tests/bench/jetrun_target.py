@@ -6,14 +6,14 @@ Everything as a user would: `wfctl provision`, `wfctl worker actors`, `wfctl wor
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from typing import Self, TypeVar
 
 import anyio
 import msgspec
 import nats
-from jetrun.client import Client, RunHandle
+from jetrun.client import Client
 
 from . import workload
 from .children import Child, Children
@@ -25,6 +25,7 @@ T = TypeVar("T")
 APP = "bench"
 MODULE = workload.__name__
 TIMERS = f"WF_{APP}_TIMERS"
+WFCTL = (sys.executable, "-P", "-m", "jetrun.cli")
 
 
 class JetrunTarget:
@@ -37,9 +38,9 @@ class JetrunTarget:
     def __enter__(self) -> Self:
         with self._exits:
             self.children = self._exits.enter_context(Children())
-            self.server = BenchServer(self.children.folder, mode=self._mode)
-            self.children.adopt(self.server)
-            self.url = self.server.wait_url()
+            server = BenchServer(self.children.folder, mode=self._mode)
+            self.children.adopt(server)
+            self.url = server.wait_url()
             self._provision()
             self.actors, steps = self._start_worker("actors"), self._start_worker("steps")
             for worker in (self.actors, steps):
@@ -58,12 +59,7 @@ class JetrunTarget:
 
     def run(self, measure: Callable[[Client], Awaitable[T]]) -> T:
         """Runs a measurement with a connected client."""
-
-        async def connected() -> T:
-            async with await Client.connect(self.url, app=APP) as client:
-                return await measure(client)
-
-        return anyio.run(connected, backend_options={"use_uvloop": True})
+        return _run(self.url, measure)
 
     def load(self, *, runs: int, in_flight: int, steps: int) -> Load:
         """Puts a load of `chain` runs on jetrun and measures it."""
@@ -97,38 +93,38 @@ class JetrunTarget:
 
 
 class DevTarget:
-    """`wfctl dev`: all of it from one command."""
+    """`wfctl dev`: the same from one command, on an embedded server of its own."""
 
     def __init__(self, *, mode: str) -> None:
         self._mode = mode
+        self._exits = ExitStack()
 
     def __enter__(self) -> Self:
-        self.children = Children()
-        store = self.children.__enter__().folder / "store"
-        sync = ["--sync-always"] if self._mode == SYNC_ALWAYS else []
-        self._child = self.children.start("dev", [*WFCTL, "--app", APP, "dev", "-m", MODULE, "--port", "0", "--store", str(store), *sync])
+        with self._exits:
+            children = self._exits.enter_context(Children())
+            sync = ("--sync-always",) if self._mode == SYNC_ALWAYS else ()
+            flags = ("-m", MODULE, "--port", "0", "--store", str(children.folder / "store"), *sync)
+            child = children.start("dev", [*WFCTL, "--app", APP, "dev", *flags])
+            child.wait_ready("ready: ")
+            line = next(line for line in child.output().splitlines() if line.startswith("server: "))
+            self.url = line.split()[1].rstrip(",")
+            self._exits = self._exits.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.children.__exit__()
+        self._exits.close()
 
-    def wait_url(self) -> str:
-        """Returns the server's address once everything serves."""
-        self._child.wait_ready("ready: ")
-        line = next(line for line in self._child.output().splitlines() if line.startswith("server: "))
-        return line.split()[1].rstrip(",")
+    def run(self, measure: Callable[[Client], Awaitable[T]]) -> T:
+        """Runs a measurement with a connected client."""
+        return _run(self.url, measure)
 
 
-@asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Client]:
-    """A client of the bench's app."""
-    async with await Client.connect(url, app=APP) as client:
-        yield client
+def _run(url: str, measure: Callable[[Client], Awaitable[T]]) -> T:
+    async def connected() -> T:
+        async with await Client.connect(url, app=APP) as client:
+            return await measure(client)
 
-
-WFCTL = [sys.executable, "-P", "-m", "jetrun.cli"]
-
-__all__ = ["APP", "MODULE", "Client", "DevTarget", "JetrunTarget", "RunHandle", "connected"]
+    return anyio.run(connected, backend_options={"use_uvloop": True})
 
 
 class _State(msgspec.Struct):

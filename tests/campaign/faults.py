@@ -22,6 +22,7 @@ KILLS_PER_MINUTE: Final = 25
 AIMED_SHARE: Final = 0.6
 AIM_S: Final = 4.0
 DOWN_S: Final = 0.5
+DEATH_LOOK_S: Final = 0.2
 PAUSED_S: Final = (4.0, 13.0)
 
 
@@ -51,27 +52,40 @@ class Faults:
         self, crew: Crew, server: EmbeddedServer, watch: Watch, rng: Random, *, seconds: float, kinds: Sequence[str]
     ) -> None:
         self.done: list[Fault] = []
+        self.deaths: list[str] = []
+        """Workers that ended although nobody had killed them, with their last words."""
         self._crew = crew
         self._server = server
         self._watch = watch
         self._rng = rng
         self._seconds = seconds
         self._kinds = kinds
-        self._is_over = False
+        self._killed: set[str] = set()
 
     async def run(self) -> None:
         """Does its worst; on return every process is up again."""
-        async with anyio.create_task_group() as tasks:
-            for kind in self._kinds:
-                tasks.start_soon(self._pauses if kind == "pauses" else self._kills, kind)
-        for worker in self._crew.workers:
-            await worker.wait_ready()
+        async with anyio.create_task_group() as watching:
+            watching.start_soon(self._watch_deaths)
+            async with anyio.create_task_group() as tasks:
+                for kind in self._kinds:
+                    tasks.start_soon(self._pauses if kind == "pauses" else self._kills, kind)
+            for worker in self._crew.workers:
+                await worker.wait_ready()
+            watching.cancel_scope.cancel()
 
     def save(self, path: Path) -> None:
         """Writes what was done, one fault per line."""
         path.write_bytes(b"".join(msgspec.json.encode(fault) + b"\n" for fault in self.done))
 
     # --- inside ----------------------------------------------------------------------------------
+    async def _watch_deaths(self) -> None:
+        while True:
+            await anyio.sleep(DEATH_LOOK_S)
+            for worker in self._crew.workers:
+                if not worker.is_running and worker.name not in self._killed:
+                    self.deaths.append(f"{worker.name} ended by itself: {worker.output()[-1500:]}")
+                    worker.start()
+
     async def _kills(self, kind: Kind) -> None:
         rng = Random(f"{kind}/{self._rng.random()}")
         gap_s = 60 / KILLS_PER_MINUTE
@@ -84,14 +98,15 @@ class Faults:
             if rng.random() < AIMED_SHARE:
                 window = Window(rng.choice(WINDOWS[kind]), kind)
                 left_s = max(0.1, min(AIM_S, until - anyio.current_time()))
+                self._killed |= {worker.name for worker in self._crew.workers if worker.kind == kind}
                 shot = await self._watch.shoot(window, self._strike, within_s=left_s)
             if kind == "server":
                 await self._kill_server(shot, rng)
             else:
                 await self._kill_worker(kind, shot, rng)
 
-    def _strike(self, pid: int) -> None:
-        strike(pid or self._server.pid)
+    def _strike(self, pid: int) -> bool:
+        return strike(pid or self._server.pid)
 
     async def _kill_server(self, shot: Shot | None, rng: Random) -> None:
         at_us, pid = now_us() if shot is None else shot.at_us, self._server.pid
@@ -102,20 +117,18 @@ class Faults:
         self._note("server", pid, at_us, shot, until_us=now_us())
 
     async def _kill_worker(self, kind: Kind, shot: Shot | None, rng: Random) -> None:
-        if shot is not None:
-            worker = self._crew.by_pid(shot.pid)
-            if worker is None:
-                return  # a process that was dead already
-            at_us, pid = shot.at_us, shot.pid
-        else:
-            worker = rng.choice([w for w in self._crew.workers if w.kind == kind])
-            pid, at_us = worker.pid, now_us()
-            if not worker.is_running:
-                return
-            worker.kill()
-        self._watch.forget(pid)
-        self._note(kind, pid, at_us, shot)
-        await worker.replace(rng.uniform(0, DOWN_S))
+        workers = [worker for worker in self._crew.workers if worker.kind == kind]
+        worker = rng.choice(workers) if shot is None else self._crew.by_pid(shot.pid)
+        assert worker is not None, "who was shot was one of ours"
+        self._killed |= {worker.name for worker in workers}
+        if worker.is_running or shot is not None:
+            pid, at_us = (worker.pid, now_us()) if shot is None else (shot.pid, shot.at_us)
+            if shot is None:
+                worker.kill()
+            self._watch.forget(pid)
+            self._note(kind, pid, at_us, shot)
+            await worker.replace(rng.uniform(0, DOWN_S))
+        self._killed -= {worker.name for worker in workers}
 
     async def _pauses(self, _kind: Kind) -> None:
         rng = Random(f"pauses/{self._rng.random()}")

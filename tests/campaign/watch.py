@@ -96,8 +96,8 @@ class _Beat(msgspec.Struct):
     leaving: bool = False
 
 
-Fire = Callable[[int], None]
-"""Kills the process of that id (0: the server's)."""
+Fire = Callable[[int], bool]
+"""Kills the process of that id (0: the server's); False where it is gone already."""
 
 
 class _Aim(NamedTuple):
@@ -228,8 +228,8 @@ class Watch:
             aim = self._aims.get(kind)
             if aim is None or aim.window.name != name or aim.hit.done() or not pid:
                 continue
-            aim.fire(max(pid, 0))
-            aim.hit.set_result(Shot(window=name, pid=max(pid, 0), at_us=now_us(), run=run, k=k))
+            if aim.fire(max(pid, 0)):
+                aim.hit.set_result(Shot(window=name, pid=max(pid, 0), at_us=now_us(), run=run, k=k))
 
     def forget(self, pid: int) -> None:
         """Takes note that a step worker is dead: nothing will reach it any more."""

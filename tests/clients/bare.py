@@ -1,9 +1,7 @@
 """An order from nats-py alone: `python bare.py nats://127.0.0.1:4222 default o-1` starts, approves and follows it."""
-
 import asyncio
 import sys
 import nats
-
 
 async def main(url: str, app: str, run: str) -> None:
     nc = await nats.connect(url)
@@ -13,6 +11,4 @@ async def main(url: str, app: str, run: str) -> None:
     print((await done.next_msg(20)).data.decode())
     print((await nc.request(f"wf.{app}.ask.order.{run}.status", timeout=5)).data.decode())
     await nc.close()
-
-
 asyncio.run(main(*sys.argv[1:]))

@@ -48,21 +48,19 @@ async def exhibition(pictures: list[str], jury: dict[str, float]) -> Exhibition:
     """Scales two pictures at a time while what is scaled is printed one by one; then the first two votes count."""
     card = asyncio.Semaphore(CARD_SLOTS)
     to_print: asyncio.Queue[str] = asyncio.Queue()
-    prints: list[str] = []
 
     async def scale_one(picture: str) -> None:
         async with card:
             await to_print.put(await scale(picture, 1200))
 
-    async def print_all() -> None:
-        for _ in pictures:
-            prints.append(await print_out(await to_print.get()))
+    async def print_all() -> list[str]:
+        return [await print_out(await to_print.get()) for _ in pictures]
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(print_all())
+        printing = group.create_task(print_all())
         for picture in pictures:
             group.create_task(scale_one(picture))
 
     votes = asyncio.as_completed([vote(juror, seconds) for juror, seconds in jury.items()])
     quickest = [await next(votes) for _ in range(VOTES_NEEDED)]
-    return Exhibition(prints, quickest)  # who has not voted by now is given up: steps end with their run
+    return Exhibition(printing.result(), quickest)  # who has not voted by now is given up: steps end with their run

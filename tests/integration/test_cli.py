@@ -79,7 +79,7 @@ async def test_a_run_is_started_answered_watched_and_exported(cli: Cli) -> None:
 
     assert await tail.wait_ended() == 0
     assert tail.lines[-1].endswith('"hello ann"')
-    assert "result:     \"hello ann\"" in await cli.run("runs", "show", "approved/a-1")
+    assert 'result:     "hello ann"' in await cli.run("runs", "show", "approved/a-1")
     exported = [json.loads(line) for line in await cli.run("runs", "export", "approved/a-1")]
     assert [line["record"]["k"] for line in exported] == list(range(1, len(exported) + 1))
     assert [line["hash"] for line in exported[:-1]] == [line["record"]["prev"] for line in exported[1:]]
@@ -209,6 +209,20 @@ async def test_worker_that_a_workflow_blocks_is_replaced(cli: Cli) -> None:
     await wait_for_status(cli, "blocking/b-1", "parked")
 
 
+@pytest.mark.slow
+async def test_worker_that_cannot_even_watch_itself_is_replaced(cli: Cli) -> None:
+    """A process that is stopped whole is killed by its supervisor, and the run that did it is parked (R16)."""
+    await cli.run("provision", "-m", FLOWS)
+    actors = cli.start("worker", "actors", "-m", FLOWS, "--blocked-warn", "0.3", "--blocked-max", "1")
+    first = await pid_in(actors, "actor worker")
+    await cli.run("start", "blocking", '"stop"', "--run-id", "b-1")
+
+    await actors.wait_line("gave no sign of life for 6 s: killed, to be replaced")
+    await actors.wait_line(rf"^ready: actor worker \S+-(?!{first}-)\d+-", after=1)
+
+    await wait_for_status(cli, "blocking/b-1", "parked")
+
+
 # --- what is wrong ----------------------------------------------------------------------------------------------
 
 
@@ -328,16 +342,20 @@ async def test_demo_audits_this_environment_and_leaves_nothing(processes: Proces
     assert "  approved by:     wfctl demo" in demo.lines
     assert any("nats req" in line for line in demo.lines)
     assert not list(tmp_path.glob("jetrun-demo-*"))
+    assert "told twice" not in demo.output
 
 
-async def test_interrupted_demo_leaves_nothing(processes: Processes, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 1)])
+async def test_interrupted_demo_leaves_nothing(
+    processes: Processes, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     """Ctrl-C in the middle ends server and workers and removes the store."""
     demo = processes.start_wfctl("demo", env={"TMPDIR": str(tmp_path)})
     pid = int((await demo.wait_line(r"^process: wfctl worker steps \(pid (\d+)\)"))[1])
 
-    demo.interrupt()
+    demo.signal(number)
 
-    assert await demo.wait_ended() == 130
+    assert await demo.wait_ended() == code
     assert not is_alive(pid)
     assert not list(tmp_path.glob("jetrun-demo-*"))
     assert "Traceback" not in demo.output

@@ -1,0 +1,113 @@
+"""Replays: every log, given to today's code again, must lead to the decisions that it holds (I6).
+
+Twice: live, message by message as a worker that never dies would have folded them; and by replay of everything but
+the last decision, as a worker that has just taken over would. Both must come to the record that is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from jetrun.actors.actor import Actor
+from jetrun.actors.decision import Decision
+from jetrun.actors.journal import message_of
+from jetrun.actors.records import Record, record_hash
+from jetrun.actors.registry import Registry
+
+from . import flows
+from .audit import Case
+from .run_logs import Entry, RunLog
+
+REGISTRY: Final = Registry.of_modules([flows.__name__])
+APP_VARIABLE: Final = "app"
+
+
+def same_decisions(case: Case) -> list[str]:
+    """Every log replays to the same decisions."""
+    found: list[str] = []
+    for log in case.logs():
+        for how, check in (("live", _live), ("replayed", _replayed)):
+            problem = check(case.app, log)
+            if problem:
+                found.append(f"{log.key} {how}: {problem}")
+    return found
+
+
+def _live(app: str, log: RunLog) -> str:
+    actor = _actor(app, log)
+    try:
+        for decision_entries in _decisions(log.entries):
+            problem = _fold(actor, decision_entries)
+            if problem:
+                return problem
+    finally:
+        actor.close()
+    return ""
+
+
+def _replayed(app: str, log: RunLog) -> str:
+    decisions = list(_decisions(log.entries))
+    if len(decisions) < 2:
+        return ""
+    actor = _actor(app, log)
+    try:
+        for entry in (entry for entries in decisions[:-1] for entry in entries):
+            actor.read(entry.record, digest=record_hash(entry.raw), seq=entry.seq)
+        for _ in actor.replay(_Objects()):
+            pass
+        return _fold(actor, decisions[-1])
+    finally:
+        actor.close()
+
+
+def _fold(actor: Actor, entries: Sequence[Entry]) -> str:
+    """Folds the messages of one decision and compares what comes of it; the actor then stands behind it."""
+    first = entries[0].record
+    messages = [message_of(folded) for folded in first.messages]
+    decision = actor.fold(messages, objects=_Objects(), nonce=first.nonce)
+    recorded = [_essence(entry.record) for entry in entries]
+    made = [_essence(part) for part in decision.parts]
+    if made != recorded:
+        return f"record {first.k} holds {_shown(recorded)}, the code decides {_shown(made)}"
+    actor.commit(_as_stored(decision, entries), [entry.seq for entry in entries])
+    return ""
+
+
+def _as_stored(decision: Decision, entries: Sequence[Entry]) -> Decision:
+    """The stored bytes, because the next record's `prev` is a hash of them: who decided, and when, differs."""
+    return msgspec.structs.replace(
+        decision, records=[entry.raw for entry in entries], parts=[entry.record for entry in entries]
+    )
+
+
+def _essence(record: Record) -> bytes:
+    """What a record decides, without who wrote it."""
+    plain = msgspec.structs.replace(record, by="", nonce="", prev="", python="", code="")
+    return msgspec.json.encode(plain)
+
+
+def _decisions(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Groups the parts of a decision."""
+    group: list[Entry] = []
+    for entry in entries:
+        group.append(entry)
+        if not entry.record.more:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _actor(app: str, log: RunLog) -> Actor:
+    return Actor(app, log.key, REGISTRY.workflows.get(log.key.workflow), by="audit")
+
+
+def _shown(essences: Sequence[bytes]) -> str:
+    return b" ".join(essences)[:1500].decode(errors="replace")
+
+
+class _Objects(dict[str, bytes]):
+    """Stands in for the object store."""

@@ -1,0 +1,241 @@
+"""Invariants of runs: starts, ends, chains, hooks, timers, cancels, and what is left when all is quiet."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from jetrun.actors.messages import Hook
+from jetrun.actors.names import RunKey
+from jetrun.actors.records import record_hash
+
+from .audit import Case, Invariant
+from .run_logs import RunLog, ids_of
+from .shapes import judge_of
+
+RECORDS_PER_MESSAGE_MAX = 3
+RECORDS_BASE = 30
+
+
+def asked_for(case: Case) -> list[str]:
+    return [f"{log.key}: nobody started it" for log in case.logs() if log.key not in case.plans]
+
+
+def ended_once(case: Case) -> list[str]:
+    """Every acknowledged start has exactly one terminal record."""
+    found: list[str] = []
+    for key, plan in case.plans.items():
+        if plan.letters[0].id not in case.acked:
+            continue
+        ends = sum(entry.record.outcome is not None for entry in case.log_of(key).entries)
+        if ends != 1:
+            last = case.log_of(key).entries[-1:]
+            state = last[0].record.summary.status if last else "no record"
+            found.append(f"{key}: {ends} terminal records ({state})")
+    return found
+
+
+def right_result(case: Case) -> list[str]:
+    """Every result is what the shape says, computed without the engine."""
+    found: list[str] = []
+    for key, plan in case.plans.items():
+        log = case.log_of(key)
+        if log.outcome is None or log.status == "terminated" or _is_cancelled(log):
+            continue
+        problem = judge_of(plan.shape).judge(plan.args, log)
+        if problem:
+            found.append(f"{key} {plan.args}: {problem}")
+    return found
+
+
+def chained(case: Case) -> list[str]:
+    """`k` is dense, `prev` verifies, sequences and times grow."""
+    found: list[str] = []
+    for log in case.logs():
+        prev, seq, at_us = "", 0, 0
+        for number, entry in enumerate(log.entries, 1):
+            record = entry.record
+            if record.k != number or record.prev != prev:
+                found.append(f"{log.key}: record {record.k} stands at place {number}, or does not follow")
+            if entry.seq <= seq or record.at_us < at_us:
+                found.append(f"{log.key}: record {record.k} goes back in sequence or time")
+            prev, seq, at_us = record_hash(entry.raw), entry.seq, record.at_us
+    return found
+
+
+def nothing_after_end(case: Case) -> list[str]:
+    return [
+        f"{log.key}: record {entry.record.k} follows the end"
+        for log in case.logs()
+        for before, entry in zip(log.entries, log.entries[1:], strict=False)
+        if before.record.outcome is not None
+    ]
+
+
+def applied_once(case: Case) -> list[str]:
+    """No delivery is folded twice, and no intent."""
+    found: list[str] = []
+    for log in case.logs():
+        deliveries = Counter((m.source, m.seq, m.at_us) for _, m in log.messages())
+        ids = Counter(m.body.id for _, m in log.messages() if m.body.id)
+        found += [f"{log.key}: message {what} is folded {n} times" for what, n in deliveries.items() if n > 1]
+        found += [f"{log.key}: id {what} is folded {n} times" for what, n in ids.items() if n > 1]
+    return found
+
+
+def decided_once(case: Case) -> list[str]:
+    """Commands are numbered 1, 2, 3 … without gap or repeat."""
+    found: list[str] = []
+    for log in case.logs():
+        numbers = [command.n for entry in log.entries for command in entry.record.commands]
+        if numbers != list(range(1, len(numbers) + 1)):
+            found.append(f"{log.key}: commands {numbers}")
+    return found
+
+
+def hooks_applied(case: Case) -> list[str]:
+    """Every acknowledged hook is folded once, or recorded as refused, or dead."""
+    found: list[str] = []
+    dead = ids_of(case.remains.dead)
+    for key, plan in case.plans.items():
+        folded = {message.body.id for _, message in case.log_of(key).messages() if isinstance(message.body, Hook)}
+        for letter in plan.letters:
+            if letter.verb == "hook" and letter.id in case.acked and letter.id not in folded | dead:
+                found.append(f"{key}: hook {letter.id} was acknowledged and is nowhere")
+    return found
+
+
+def hooks_in_order(case: Case) -> list[str]:
+    """Hooks of one sender are folded in the order in which the mailbox took them."""
+    found: list[str] = []
+    for log in case.logs():
+        seqs = [message.seq for _, message in log.messages() if isinstance(message.body, Hook)]
+        if seqs != sorted(seqs):
+            found.append(f"{log.key}: hooks were folded in the order {seqs}")
+    return found
+
+
+def timers_not_early(case: Case) -> list[str]:
+    """A timer fires once, in a record whose newest message and whose own append are not before its time."""
+    found: list[str] = []
+    for log in case.logs():
+        timers = log.timers()
+        times = Counter(n for entry in log.entries for n in entry.record.fired)
+        found += [f"{log.key}: timer {n} fired {count} times" for n, count in times.items() if count > 1]
+        newest_us = 0
+        for entry in log.entries:
+            newest_us = max([newest_us, *(folded.at_us for folded in entry.record.messages)])
+            for n in entry.record.fired:
+                due_us = timers[n].due_at_us
+                if newest_us < due_us or entry.at_us < due_us:
+                    early_ms = (due_us - min(newest_us, entry.at_us)) / 1000
+                    found.append(f"{log.key}: timer {n} fired {early_ms:.1f} ms early")
+    return found
+
+
+def cancels_heeded(case: Case) -> list[str]:
+    """A run whose cancel was folded before its last record ends as cancelled; a saga that was failing may fail."""
+    found: list[str] = []
+    for log in case.logs():
+        cancel = log.first("cancel")
+        is_before = cancel is not None and cancel.record.k < log.entries[-1].record.k
+        allowed = ("cancelled", "terminated", "failed") if log.key.workflow == "tour" else ("cancelled", "terminated")
+        if is_before and log.status not in allowed:
+            found.append(f"{log.key}: was cancelled in record {cancel.record.k if cancel else 0} and {log.status}")
+    return found
+
+
+def ends_have_causes(case: Case) -> list[str]:
+    """Nothing is cancelled or terminated that nobody wanted to end."""
+    found: list[str] = []
+    for log in case.logs():
+        for status, verb in (("cancelled", "cancel"), ("terminated", "terminate")):
+            if log.status == status and log.first(verb) is None:
+                found.append(f"{log.key}: {status}, and no {verb} was folded")
+    return found
+
+
+def quiet(case: Case) -> list[str]:
+    """Nothing is left in mailboxes, queues and timers."""
+    return [
+        f"{stream} holds {count} messages: {', '.join(case.remains.left[stream])}"
+        for stream, count in case.remains.messages.items()
+        if count
+    ]
+
+
+def index_clean(case: Case) -> list[str]:
+    """An ended run is listed as ended and nowhere else."""
+    index = case.remains.index
+    ended = {log.key for log in case.logs() if log.outcome is not None}
+    found = [f"{key}: has ended and is listed as {state}" for state in ("open", "parked") for key in ended & index[state]]
+    return found + [f"{key}: has ended and is not listed" for key in ended - index["ended"]]
+
+
+def bounded(case: Case) -> list[str]:
+    """No run's log grows without need."""
+    found: list[str] = []
+    for log in case.logs():
+        bound = RECORDS_BASE + RECORDS_PER_MESSAGE_MAX * sum(len(entry.record.commands) for entry in log.entries)
+        if len(log.entries) > bound:
+            found.append(f"{log.key}: {len(log.entries)} records, at most {bound} make sense")
+    return found
+
+
+def told_alike(case: Case) -> list[str]:
+    """A client is told what the terminal record says."""
+    return [
+        f"{key}: clients are told {answer!r}, the log says {case.log_of(key).status!r}"
+        for key, answer in case.told.items()
+        if answer != case.log_of(key).status
+    ]
+
+
+def not_parked(case: Case) -> list[str]:
+    """A crash parks nobody: the code is the same everywhere."""
+    return [
+        f"{log.key}: parked in record {entry.record.k}: {entry.record.parked.code} {entry.record.parked.reason[:200]}"
+        for log in case.logs()
+        for entry in log.entries
+        if entry.record.parked is not None
+    ]
+
+
+def nobody_died(case: Case) -> list[str]:
+    return case.deaths
+
+
+def dead_for_a_reason(case: Case) -> list[str]:
+    """Only messages to runs that have ended are among the dead."""
+    return [f"{key}: dead letter {letter.code}: {letter.reason}" for key, letter in case.remains.dead if letter.code != "ended"]
+
+
+def _is_cancelled(log: RunLog) -> bool:
+    return log.status == "cancelled" or (log.first("cancel") is not None and log.key.workflow == "tour")
+
+
+def keys_of(case: Case) -> set[RunKey]:
+    """Names every run that is known."""
+    return {*case.plans, *case.remains.logs}
+
+
+RUN_INVARIANTS = [
+    Invariant("I0", "every run in the log was asked for", asked_for),
+    Invariant("I1", "an acknowledged start has exactly one terminal record", ended_once),
+    Invariant("I1", "every result is right", right_result),
+    Invariant("I2", "k is dense and the chain verifies", chained),
+    Invariant("I3", "nothing follows the terminal record", nothing_after_end),
+    Invariant("I4", "each message is applied at most once", applied_once),
+    Invariant("I5", "each command is decided once", decided_once),
+    Invariant("I7", "an acknowledged hook is applied once or recorded as refused", hooks_applied),
+    Invariant("I7", "hooks of one sender are applied in order", hooks_in_order),
+    Invariant("I12", "no timer fires early, or twice", timers_not_early),
+    Invariant("I13", "nothing is left when all is quiet", quiet),
+    Invariant("I13", "no ended run is listed as open or parked", index_clean),
+    Invariant("I14", "logs are bounded", bounded),
+    Invariant("I19", "a cancel that was applied in time cancels", cancels_heeded),
+    Invariant("I19", "nothing ends that nobody ended", ends_have_causes),
+    Invariant("I27", "clients are told what the log says", told_alike),
+    Invariant("I30", "only messages to ended runs are dead letters", dead_for_a_reason),
+    Invariant("P8", "no run is parked", not_parked),
+    Invariant("P7", "no worker ends by itself", nobody_died),
+]
