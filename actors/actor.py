@@ -7,45 +7,27 @@ could not decide (code differs, workflow unknown, blocked) parks: its messages a
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from functools import partial
+from typing import Any
 
-import msgspec
-
-from .admission import Verdict, judge, mark_of
-from .commands import Command
-from .decision import Decision, Owed, owed_of, summary_of
-from .errors import BadMessage, ErrorInfo, InvalidValue, ReplayMismatch
+from .commands import RunStep
+from .decision import Decision, Owed, owed_of, refusals_of
+from .early import early_timer, end_of_wait, unclaimed
 from .execution import Execution
-from .failures import error_info
 from .fold import Fold, refs_of
-from .journal import Journal, folded_of, message_of
-from .limits import (
-    EARLY_KEEP_US,
-    PARK_RETRY_FIRST_US,
-    PARK_RETRY_MAX_US,
-    RECORDS_MAX,
-    TURN_BYTES_MAX,
-    TURN_MESSAGES_MAX,
-)
-from .messages import Message, Pause, Resume, Start, Terminate, Tick
+from .journal import Journal, in_order, message_of
+from .limits import EARLY_KEEP_US
+from .messages import Hook, Message, Start, Terminate
 from .names import RunKey
-from .parts import joined, split
-from .records import (
-    VERSION,
-    Outcome,
-    Parked,
-    Record,
-    StartMark,
-    Summary,
-    encode_record,
-    record_hash,
-)
+from .parking import Parking, open_commands, parked_again, reason_of
+from .recording import TOO_LONG, Recorder
+from .records import Outcome, Record, record_hash
+from .replay import Replay, Unfinished
 from .signals import Blocked
+from .turn import Turn, divide
+from .verdict import Verdict
 from .workflow import Workflow
-
-PYTHON: Final = ".".join(platform.python_version_tuple()[:2])
 
 
 class Actor:
@@ -56,50 +38,65 @@ class Actor:
         key: The run.
         workflow: Its definition, None where this worker does not know it.
         by: Worker and incarnation, written into records.
+        early_keep_us: How long messages wait for the start of the run.
     """
 
-    def __init__(self, app: str, key: RunKey, workflow: Workflow[..., object] | None, *, by: str) -> None:
+    def __init__(
+        self,
+        app: str,
+        key: RunKey,
+        workflow: Workflow[..., Any] | None,
+        *,
+        by: str,
+        early_keep_us: int = EARLY_KEEP_US,
+    ) -> None:
         self.app = app
         self.key = key
         self.workflow = workflow
         self.journal = Journal(key)
         self.owed = Owed()
-        self._by = by
+        code = workflow.code_hash if workflow is not None else ""
+        self._early_keep_us = early_keep_us
+        self._parking = Parking(self.journal, code)
+        self._recorder = Recorder(self.journal, by=by, code=code)
         self._execution: Execution | None = None
-        self._halt: Parked | None = None
+        self._halt: tuple[str, str] | None = None
+        """Code and reason of why it cannot decide."""
         self._log: list[Record] = []
+        """All records, unless they are replayed."""
+        self._open: tuple[list[RunStep], list[int]] | None = None
+        """Steps and timers that were open when the code was dropped."""
         self._unfinished: Decision | None = None
 
     # --- loading --------------------------------------------------------------------------------
     def read(self, record: Record, *, digest: str, seq: int, is_alone: bool = False) -> None:
         """Takes the next record of the log in. Raises BadLog when it does not follow."""
+        self._parking.read(record)
         self.journal.add(record, digest=digest, seq=seq, is_alone=is_alone)
         self._log.append(record)
 
     def refs(self) -> set[str]:
         """Names the large values that a replay needs."""
-        found = {
-            ref.sha256 for record in self._log for m in record.messages if (ref := refs_of(message_of(m))) is not None
-        }
-        return found if not self.journal.has_ended else set()
+        if self.journal.has_ended:
+            return set()
+        folded = (folded for record in self._log for folded in record.messages if b'"ref"' in bytes(folded.body))
+        return {ref.sha256 for ref in map(refs_of, map(message_of, folded)) if ref is not None}
 
     def replay(self, objects: Mapping[str, bytes]) -> Iterator[None]:
         """Rebuilds the execution from what was read, yielding between decisions so that the caller can yield to others.
 
         Afterwards the actor can fold. Where today's code does not make the decisions of the log, it will park.
         """
-        if self.journal.parked is not None or self.journal.has_ended:
+        journal = self.journal
+        if self.workflow is None or journal.parked is not None or journal.has_ended or journal.is_expired:
             self._skim()
             return
         try:
-            yield from self._replay(objects)
-        except ReplayMismatch as mismatch:
-            self._stop("mismatch", str(mismatch))
-        except Blocked as blocked:
-            self._stop("blocked", str(blocked) or "the workflow held the loop while its log was replayed")
-        except (InvalidValue, BadMessage, KeyError) as error:
-            self._stop("mismatch", f"the log cannot be replayed by this code: {error!r}")
-        self._log = []
+            yield from self._replay(self.workflow, objects)
+        except (Exception, Blocked) as error:  # noqa: BLE001  whatever the code does, the worker lives and the run waits
+            self._stop(*reason_of(error))
+        else:
+            self._log = []
 
     @property
     def unfinished(self) -> Decision | None:
@@ -116,46 +113,46 @@ class Actor:
         """Decides what the messages lead to.
 
         Args:
-            messages: In the order of the server's timestamps.
+            messages: Whatever is at hand; they are applied in the order of the server's timestamps (R12).
             objects: Large values by hash, for every `ref` in the messages (and `refs()` while parked).
             nonce: Random, names this attempt to append.
         """
-        taken, verdicts, rest, is_deciding = self._take(messages)
-        if not taken:
-            return Decision(records=[], parts=[], folded=[], verdicts=verdicts, rest=rest, uploads={})
-        self.journal.note_ids(taken)
-        if not is_deciding:
-            return self._keep(taken, verdicts, rest, nonce, self.journal.parked)
-        was_parked = self.journal.parked is not None
-        fold: Fold | None = None
+        tick = end_of_wait(self.journal, messages, self._early_keep_us)
+        if tick is not None:
+            return self._expire(tick, messages, nonce)
+        turn = divide(
+            messages,
+            journal=self.journal,
+            parking=self._parking,
+            workflow=self.workflow,
+            execution=self._execution,
+        )
+        if not turn.taken:
+            return Decision(records=[], parts=[], folded=[], verdicts=turn.verdicts, rest=turn.rest, uploads={})
+        if not turn.is_deciding:
+            return self._end(turn, TOO_LONG, nonce) if self._recorder.is_last else self._keep(turn, nonce)
+        if self.journal.parked is not None and isinstance(turn.taken[0].body, Terminate):
+            return self._terminate(turn, nonce)
         if self.workflow is None:
-            self._stop(
-                "unknown_workflow", f"workflow {self.key.workflow!r} is not registered in this worker; deploy it"
-            )
+            name = self.key.workflow
+            self._stop("unknown_workflow", f"workflow {name!r} is not registered in this worker; deploy it")
         elif self._halt is None:
             try:
-                fold = self._apply(taken, objects)
-            except ReplayMismatch as mismatch:
-                self._stop("mismatch", str(mismatch))
-            except Blocked as blocked:
-                self._stop("blocked", str(blocked) or "the workflow held the loop")
-            except InvalidValue as error:
-                self._stop("invalid_start", str(error))
-            except Exception as error:  # noqa: BLE001  # a defect of ours or a hostile value: the run waits, the worker lives
-                self._stop("error", error_info(error).traceback)
-        if fold is None:
-            return self._keep(taken, verdicts, rest, nonce, self._next_park(taken[-1].at_us))
-        return self._decided(taken, verdicts, rest, nonce, fold, is_unparked=was_parked)
+                return self._decide(self.workflow, turn, objects, nonce)
+            except (Exception, Blocked) as error:  # noqa: BLE001  as in `replay`
+                self._stop(*reason_of(error))
+        if any(isinstance(message.body, Terminate) for message in turn.taken):
+            return self._terminate(turn, nonce)
+        return self._park(turn, nonce)
 
     def park(self, messages: Sequence[Message], code: str, reason: str, *, nonce: str) -> Decision:
         """Keeps the messages undecided and parks the run, whatever its code would do."""
         self._stop(code, reason)
-        fresh = [m for m in messages if not self.journal.has_folded(m)]
-        verdicts = [Verdict(message=m, is_repeat=True) for m in messages if self.journal.has_folded(m)]
+        fresh = in_order(m for m in messages if not self.journal.has_folded(m))
+        repeats = [Verdict(message=m, is_repeat=True) for m in messages if self.journal.has_folded(m)]
         if not fresh:
-            return Decision(records=[], parts=[], folded=[], verdicts=verdicts, rest=[], uploads={})
-        self.journal.note_ids(fresh)
-        return self._keep(fresh, verdicts, [], nonce, self._next_park(fresh[-1].at_us))
+            return Decision(records=[], parts=[], folded=[], verdicts=repeats, rest=[], uploads={})
+        return self._park(Turn(taken=fresh, verdicts=repeats, rest=[], is_deciding=False), nonce)
 
     def commit(self, decision: Decision, seqs: Sequence[int]) -> None:
         """Takes note that the decision's records are stored under these sequences."""
@@ -167,8 +164,10 @@ class Actor:
 
     @property
     def is_spent(self) -> bool:
-        """Tells that the actor has to be loaded anew for its next turn: it parked, or is parked and its log has grown."""
-        return self._halt is not None or self.journal.parked is not None
+        """Tells that the actor has to be loaded anew for its next turn: it parked, is parked and its log has grown, or
+        its log is gone.
+        """
+        return self._halt is not None or self.journal.parked is not None or self.journal.is_expired
 
     def close(self) -> None:
         """Drops the execution; the journal stays."""
@@ -176,291 +175,123 @@ class Actor:
             self._execution.kill()
             self._execution = None
 
-    # --- inside: which messages ----------------------------------------------------------------------
-    def _take(self, messages: Sequence[Message]) -> tuple[list[Message], list[Verdict], list[Message], bool]:
-        """Splits messages into those of this record, those that need none, and the rest."""
-        journal = self.journal
-        verdicts: list[Verdict] = []
-        taken: list[Message] = []
-        start = journal.start
-        is_kept = journal.status in ("paused", "parked") or start is None
-        size = 0
-        ids: set[str] = set()
-        queue = list(messages) if start is not None else sorted(messages, key=_start_first)
-        for index, message in enumerate(queue):
-            verdict = self._judge(message, start)
-            if verdict is None and message.body.id in ids:
-                verdict = Verdict(message=message)  # the same intent twice in one turn (R5)
-            if verdict is not None:
-                verdicts.append(verdict)
-                continue
-            begins = start is None and isinstance(message.body, Start)
-            wakes = is_kept and (begins or (start is not None and self._wakes(message)))
-            if is_kept and not wakes and isinstance(message.body, Tick):
-                verdicts.append(Verdict(message=message))  # whatever wakes the run brings the time as well
-                continue
-            size += len(message.raw)
-            is_full = len(taken) >= TURN_MESSAGES_MAX or (size > TURN_BYTES_MAX and bool(taken))
-            if is_full or (wakes and taken):
-                return taken, verdicts, queue[index:], not is_kept
-            taken.append(message)
-            if message.body.id:
-                ids.add(message.body.id)
-            if isinstance(message.body, Start) and begins:
-                start = mark_of(message.body)
-            is_kept = is_kept and not wakes
-            if isinstance(message.body, Pause) and not is_kept:
-                return taken, verdicts, queue[index + 1 :], True
-        return taken, verdicts, [], not is_kept
-
-    def _judge(self, message: Message, start: StartMark | None) -> Verdict | None:
-        execution = self._execution
-        if execution is None or self.workflow is None:
-            steps, is_due = None, self.journal.parked is not None
-        else:
-            steps, is_due = execution.steps, Fold(execution, self.workflow, objects={}).is_due(message.at_us)
-        return judge(
-            message, journal=self.journal, workflow=self.workflow, start=start, open_steps=steps, is_due=is_due
-        )
-
-    def _wakes(self, message: Message) -> bool:
-        body, parked = message.body, self.journal.parked
-        if isinstance(body, (Terminate, Resume)):
-            return True
-        if parked is None:
-            return message.verb == "cancel"  # who cancels a paused run wants it to end, not to stay paused
-        if not isinstance(body, Tick):
-            return False
-        # A workflow that held the loop would do so again; only other code is worth another try.
-        is_worth_it = parked.code != "blocked" or self._code() != self._parked_code()
-        return is_worth_it and (body.wake == "parked" or message.at_us >= parked.retry_at_us)
-
-    def _code(self) -> str:
-        return self.workflow.code_hash if self.workflow is not None else ""
-
-    def _parked_code(self) -> str:
-        return next((r.code for r in reversed(self._log) if r.parked is not None), "")
-
-    def _in_order(self, taken: Sequence[Message]) -> list[Message]:
-        """Joins what was kept with what came: the start first, then as accepted by the server (R12)."""
-        if not self.journal.backlog:
-            return sorted(taken, key=_start_first) if self.journal.start is None else list(taken)
-        kept = [message_of(folded) for folded in self.journal.backlog]
-        return sorted([*kept, *taken], key=_start_first)
-
-    # --- inside: the code -----------------------------------------------------------------------------
-    def _known(self) -> Workflow[..., object]:
-        assert self.workflow is not None, "only a known workflow decides"
-        return self.workflow
-
-    def _apply(self, taken: Sequence[Message], objects: Mapping[str, bytes]) -> Fold:
-        if self.journal.parked is not None and self._execution is None:
-            for _ in self._replay(objects):
+    # --- inside: with the code ------------------------------------------------------------------------
+    def _decide(self, workflow: Workflow[..., Any], turn: Turn, objects: Mapping[str, bytes], nonce: str) -> Decision:
+        if self.journal.parked is not None:
+            for _ in self._replay(workflow, objects, left=(*turn.taken, *turn.rest)):
                 pass
-        execution = self._begin(taken)
+            if self._unfinished is not None:
+                return self._unfinished  # what was kept since then is decided next
+        messages = turn.taken
+        if self.journal.backlog:
+            messages = in_order([*map(message_of, self.journal.backlog), *messages])
+        if self._execution is None:
+            self._execution = self._begin(workflow, messages[0])
+        execution = self._execution
         execution.begin_decision()
-        fold = Fold(execution, self._known(), objects=objects)
-        for message in self._in_order(taken):
-            if fold.outcome is not None:
-                fold.refuse_ended(message)
-            elif execution.failure is None:
-                fold.apply(message)
+        fold = Fold(execution, objects=objects, is_paused=self.journal.is_paused)
+        kept = fold.apply_all(messages)
         if execution.failure is not None:
             raise execution.failure
-        return fold
+        if fold.outcome is None and self._recorder.is_last:
+            fold.end(TOO_LONG)
+        self.owed = owed_of(execution, fold, is_unparked=self.journal.parked is not None)
+        return self._recorder.decided(turn, execution, fold, nonce, kept=kept)
 
-    def _begin(self, taken: Sequence[Message]) -> Execution:
-        if self._execution is None:
-            start = next((m for m in self._in_order(taken) if isinstance(m.body, Start)), None)
-            assert start is not None, "a run without execution has its start at hand"
-            self._execution = self._execute(start)
-        return self._execution
-
-    def _execute(self, start: Message) -> Execution:
+    def _begin(self, workflow: Workflow[..., Any], start: Message) -> Execution:
+        assert isinstance(start.body, Start), "the first message of a run is its start"
         seed = f"{self.app}/{self.key}/{start.seq}/{start.at_us}"
-        return Execution(self._known(), app=self.app, key=self.key, started_at_us=start.at_us, seed=seed)
+        return Execution(workflow, app=self.app, key=self.key, started_at_us=start.at_us, seed=seed)
 
-    def _skim(self) -> None:
-        """Reads what is needed of a log that is not replayed: ids, and what its end owes."""
-        for record in self._log:
-            self.journal.note_ids(message_of(folded) for folded in record.messages)
-        last = self._log[-1]
-        self.owed = Owed(parked=last.parked, outcome=last.outcome)
-
-    def _replay(self, objects: Mapping[str, bytes]) -> Iterator[None]:
+    def _replay(
+        self, workflow: Workflow[..., Any], objects: Mapping[str, bytes], *, left: Sequence[Message] = ()
+    ) -> Iterator[None]:
         self.close()
-        backlog: list[Message] = []
-        for record, is_open_ended in joined(self._log):
-            messages = [message_of(folded) for folded in record.messages]
-            self.journal.note_ids(messages)
-            if record.undecided:
-                backlog += messages
-                is_early = record.summary.status == "early"
-                self.owed = Owed(
-                    parked=record.parked, timers=[("early", record.at_us + EARLY_KEEP_US)] if is_early else []
-                )
-                continue
-            ordered = sorted([*backlog, *messages], key=_start_first)
-            backlog = []
-            if self._execution is None:
-                self._execution = self._execute(ordered[0])
-            self._replay_one(self._execution, record, ordered, objects, is_open_ended=is_open_ended)
+        replay = Replay(self._log, partial(self._begin, workflow), objects, self._early_keep_us)
+        for _ in replay.run():
+            self._execution = replay.execution
             yield
+        self._execution = replay.execution
+        self.owed = replay.owed
+        if replay.unfinished is not None:
+            self._unfinished = self._finish(replay.unfinished, left)
 
-    def _replay_one(
-        self,
-        execution: Execution,
-        record: Record,
-        messages: Sequence[Message],
-        objects: Mapping[str, bytes],
-        *,
-        is_open_ended: bool,
-    ) -> None:
-        execution.begin_decision(record.commands, is_open=is_open_ended)
-        fold = Fold(execution, self._known(), objects=objects, recorded=record)
-        for message in messages:
-            if fold.outcome is None and execution.failure is None:
-                fold.apply(message)
-        execution.end_replay()
-        if fold.outcome is not None and not is_open_ended:
-            status = fold.outcome.status
-            raise ReplayMismatch(
-                command=execution.last_command + 1,
-                recorded="a run that goes on",
-                asked=f"the end ({status})",
-                source="its return",
-            )
-        self.owed = owed_of(execution, fold, record)
-        if is_open_ended:
-            self._unfinished = self._finish(execution, fold, record)
-
-    def _stop(self, code: str, reason: str) -> None:
-        self.close()
-        self._unfinished = None
-        self._halt = Parked(code=code, reason=reason, tries=0, retry_at_us=0)
-
-    def _next_park(self, at_us: int) -> Parked:
-        assert self._halt is not None, "only a halted actor parks"
-        before = self.journal.parked
-        tries = before.tries + 1 if before is not None else 1
-        delay_us = min(PARK_RETRY_FIRST_US * 2 ** min(tries - 1, 20), PARK_RETRY_MAX_US)
-        now_us = max(at_us, self.journal.now_us)
-        return Parked(code=self._halt.code, reason=self._halt.reason, tries=tries, retry_at_us=now_us + delay_us)
-
-    # --- inside: records ---------------------------------------------------------------------------------
-    def _keep(
-        self, taken: list[Message], verdicts: list[Verdict], rest: list[Message], nonce: str, parked: Parked | None
-    ) -> Decision:
-        """Makes the record of messages that wait undecided."""
-        summary = self.journal.summary
-        start = next((m for m in taken if isinstance(m.body, Start)), None)
-        if parked is not None:
-            summary = msgspec.structs.replace(
-                summary, status="parked", started_at_us=summary.started_at_us or (start.at_us if start else 0)
-            )
-        record = self._record(taken, nonce, summary, undecided=True, parked=parked)
-        self.owed = Owed(parked=parked if parked is not self.journal.parked else None, is_start=start is not None)
-        if summary.status == "early" and self.journal.k == 0:
-            self.owed = Owed(timers=[("early", record.at_us + EARLY_KEEP_US)])
-        return Decision(
-            records=[encode_record(record)], parts=[record], folded=taken, verdicts=verdicts, rest=rest, uploads={}
-        )
-
-    def _decided(
-        self,
-        taken: list[Message],
-        verdicts: list[Verdict],
-        rest: list[Message],
-        nonce: str,
-        fold: Fold,
-        *,
-        is_unparked: bool,
-    ) -> Decision:
+    def _finish(self, unfinished: Unfinished, left: Sequence[Message]) -> Decision:
+        """Makes the parts of a half-appended decision that are missing."""
         execution = self._execution
         assert execution is not None, "a decision was made"
-        outcome = fold.outcome
-        if outcome is None and self.journal.k >= RECORDS_MAX - 1:
-            outcome = _too_long()
-        summary = summary_of(execution, fold, outcome)
-        record = self._record(taken, nonce, summary, commands=list(execution.decided), fold=fold, outcome=outcome)
-        self.owed = owed_of(execution, fold, record, is_unparked=is_unparked)
-        parts = split(record)
-        return Decision(
-            records=[raw for _, raw in parts],
-            parts=[part for part, _ in parts],
-            folded=taken,
-            verdicts=verdicts,
-            rest=rest,
-            uploads=dict(execution.uploads),
-        )
+        self.owed = owed_of(execution, unfinished.fold, is_unparked=self.journal.parked is not None)
+        return self._recorder.rest(execution, unfinished.fold, unfinished.found, left=left)
 
-    def _finish(self, execution: Execution, fold: Fold, record: Record) -> Decision:
-        """Makes the parts of a half-appended decision that are missing."""
-        outcome = fold.outcome
-        rest = self._record(
-            [],
-            record.nonce,
-            summary_of(execution, fold, outcome),
-            commands=execution.decided[len(record.commands) :],
+    # --- inside: without it ---------------------------------------------------------------------------
+    def _skim(self) -> None:
+        """Reads what is needed of a log that is not replayed: what its end owes."""
+        last = self._log[-1]
+        if last.expired:
+            kept = (folded for record in self._log[:-1] for folded in record.messages)
+            self.owed = Owed(refused=unclaimed(self.key, kept, self._early_keep_us), is_expired=True)
+        else:
+            self.owed = Owed(parked=last.parked, outcome=last.outcome, refused=refusals_of(self._log))
+
+    def _stop(self, code: str, reason: str) -> None:
+        """Takes note that the run cannot decide; its code is dropped."""
+        self._halt = (code, reason)
+        self._open = self._open_commands()
+        self._unfinished = None
+        self.close()
+
+    def _open_commands(self) -> tuple[list[RunStep], list[int]]:
+        execution = self._execution
+        if execution is None:
+            return self._open if self._open is not None else open_commands(self._log)
+        return [entry.command for entry in execution.steps.values()], list(execution.timers)
+
+    def _keep(self, turn: Turn, nonce: str) -> Decision:
+        """Keeps messages for a run that is paused, parked or not yet started."""
+        decision = self._recorder.kept(turn, nonce, parked=self.journal.parked)
+        self.owed = Owed(is_start=any(isinstance(message.body, Start) for message in turn.taken))
+        if self.journal.status == "early":
+            self.owed = Owed(timers=early_timer(decision.parts[0].at_us, self._early_keep_us))
+        return decision
+
+    def _park(self, turn: Turn, nonce: str) -> Decision:
+        """Keeps messages for a run that cannot decide, and has it tried again later."""
+        assert self._halt is not None, "only a halted run parks"
+        now_us = max(turn.taken[-1].at_us, self.journal.now_us)
+        parked = parked_again(*self._halt, self.journal.parked, now_us=now_us)
+        self.owed = Owed(parked=parked, is_start=any(isinstance(message.body, Start) for message in turn.taken))
+        return self._recorder.kept(turn, nonce, parked=parked)
+
+    def _terminate(self, turn: Turn, nonce: str) -> Decision:
+        """Ends a run whose code cannot go on, or need not."""
+        reason = next(m.body.reason for m in turn.taken if isinstance(m.body, Terminate))
+        return self._end(turn, Outcome(status="terminated", reason=reason), nonce)
+
+    def _end(self, turn: Turn, outcome: Outcome, nonce: str) -> Decision:
+        why = f"the run has ended ({outcome.status}) and did not take this hook"
+        waiting = [*map(message_of, self.journal.backlog), *turn.taken]
+        refused = [Verdict(message=m, code="ended", reason=why) for m in waiting if isinstance(m.body, Hook)]
+        steps, timers = self._open_commands()
+        self.owed = Owed(
             outcome=outcome,
+            closed_steps=steps,
+            closed_timers=timers,
+            is_unparked=self.journal.parked is not None,
+            refused=refused,
         )
-        self.owed = owed_of(execution, fold, msgspec.structs.replace(record, outcome=outcome))
-        parts = split(rest)
-        return Decision(
-            records=[raw for _, raw in parts],
-            parts=[p for p, _ in parts],
-            folded=[],
-            verdicts=[],
-            rest=[],
-            uploads=dict(execution.uploads),
+        return self._recorder.ended(turn, nonce, outcome, refused)
+
+    def _expire(self, tick: Message, messages: Sequence[Message], nonce: str) -> Decision:
+        """Makes the record that ends a log without start, so that nobody adds to it while it is purged.
+
+        Only with it are the messages dead: where another worker has recorded a start meanwhile, it is refused.
+        """
+        others = [message for message in messages if message is not tick]
+        self.owed = Owed(refused=unclaimed(self.key, self.journal.backlog, self._early_keep_us), is_expired=True)
+        turn = Turn(
+            taken=[tick],
+            verdicts=[Verdict(message=m, is_repeat=True) for m in others if self.journal.has_folded(m)],
+            rest=[m for m in others if not self.journal.has_folded(m)],
+            is_deciding=False,
         )
-
-    def _record(
-        self,
-        taken: Sequence[Message],
-        nonce: str,
-        summary: Summary,
-        *,
-        commands: list[Command] | None = None,
-        fold: Fold | None = None,
-        outcome: Outcome | None = None,
-        undecided: bool = False,
-        parked: Parked | None = None,
-    ) -> Record:
-        journal = self.journal
-        now_us = self._execution.loop.now_us if self._execution is not None else journal.now_us
-        return Record(
-            v=VERSION,
-            k=journal.k + 1,
-            prev=journal.prev,
-            nonce=nonce,
-            by=self._by,
-            code=self._code(),
-            python=PYTHON,
-            at_us=max([now_us, journal.now_us, *(m.at_us for m in taken)])
-            if undecided
-            else max(now_us, journal.now_us),
-            start=journal.start or _start_mark(taken),
-            messages=[folded_of(m) for m in taken],
-            fired=fold.fired if fold is not None else [],
-            commands=commands or [],
-            retries=fold.retries if fold is not None else [],
-            refused=[refusal(verdict) for verdict in fold.refused] if fold is not None else [],
-            undecided=undecided,
-            parked=parked,
-            outcome=outcome,
-            summary=summary,
-        )
-
-
-def _start_first(message: Message) -> tuple[bool, int, int]:
-    return (message.verb != "start", message.at_us, message.seq)
-
-
-def _start_mark(taken: Sequence[Message]) -> StartMark | None:
-    return next((mark_of(m.body) for m in taken if isinstance(m.body, Start)), None)
-
-
-def _too_long() -> Outcome:
-    text = f"the run's log has reached {RECORDS_MAX} records; continue as a new run before that"
-    return Outcome(status="failed", error=ErrorInfo(type="RunTooLong", message=text, code="run_too_long"))
+        return self._recorder.expired(turn, nonce)

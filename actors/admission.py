@@ -6,27 +6,17 @@ stream stands (R4).
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
-import msgspec
-
 from .errors import InvalidValue
+from .execution import Execution
+from .fold import is_due
 from .journal import Journal
+from .limits import HOOKS_KEPT_MAX
 from .messages import Cancel, ChildResult, Hook, Message, Pause, Resume, Start, StepResult, Terminate, Tick, Update
 from .records import StartMark, start_hash
+from .verdict import Verdict
 from .workflow import Workflow
 
-
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What happens to a message that gets no record: dead letter under `code`, or ack where that is empty."""
-
-    message: Message
-    code: str = ""
-    reason: str = ""
-    is_repeat: bool = False
-    """This very delivery is in the log already; what its decision owed may still be owed."""
-    is_early: bool = False
-    """A tick that came before its time by the clock that stamped it: schedule the timer again (R14)."""
+__all__ = ["Verdict", "judge", "mark_of"]
 
 
 def mark_of(start: Start) -> StartMark:
@@ -40,46 +30,28 @@ def judge(
     journal: Journal,
     workflow: Workflow[..., object] | None,
     start: StartMark | None,
-    open_steps: Collection[int] | None,
-    is_due: bool,
+    execution: Execution | None,
 ) -> Verdict | None:
     """Returns the verdict on a message, or None when it has to be folded.
 
     Args:
         start: The mark of the run's start, from the log or earlier in this turn.
-        open_steps: Numbers of the steps without result; None where that is not known (parked, not yet begun).
-        is_due: A message of this time would fire a timer.
+        execution: The run's code; None where it is not at hand (parked, or not yet begun).
     """
     if journal.has_folded(message):
         return Verdict(message=message, is_repeat=True)
-    if journal.has_id(message) and not isinstance(message.body, Start):
+    body = message.body
+    if isinstance(body, Start):
+        return _judge_start(message, body, workflow, start)
+    if isinstance(body, Update):
+        return Verdict(message=message, code="verb", reason="updates are not taken by this version")
+    if isinstance(body, ChildResult) or journal.has_id(message):
         return Verdict(message=message)
-    match message.body:
-        case Start() as body:
-            return _judge_start(message, body, workflow, start)
-        case Update():
-            return Verdict(message=message, code="verb", reason="updates are not taken by this version")
-        case ChildResult():
-            return Verdict(message=message)
-        case _ if journal.has_ended:
-            return _judge_ended(message, journal)
-        case Hook() | Cancel():
-            return None
-        case _ if start is None:
-            return _judge_unknown(message, journal)
-        case StepResult() as body:
-            is_late = open_steps is not None and body.command not in open_steps
-            return Verdict(message=message) if is_late else None
-        case Tick() as body:
-            if is_due:
-                return None
-            return Verdict(message=message, is_early=body.due_at_us > message.at_us)
-        case Resume():
-            return None if journal.status in ("paused", "parked") else Verdict(message=message)
-        case Pause():
-            return None if journal.status != "paused" else Verdict(message=message)
-        case Terminate():
-            return None
+    if journal.has_ended:
+        return _judge_ended(message, journal)
+    if start is None:
+        return _judge_unstarted(message, journal)
+    return None if _is_needed(message, journal, execution) else _unneeded(message, journal, execution)
 
 
 def _judge_start(
@@ -100,15 +72,49 @@ def _judge_start(
 
 def _judge_ended(message: Message, journal: Journal) -> Verdict:
     if isinstance(message.body, Hook):
-        return Verdict(
-            message=message, code="ended", reason=f"the run has ended ({journal.status}); it takes no more hooks"
-        )
+        reason = f"the run has ended ({journal.status}); it takes no more hooks"
+        return Verdict(message=message, code="ended", reason=reason)
     return Verdict(message=message)
 
 
-def _judge_unknown(message: Message, journal: Journal) -> Verdict:
-    if isinstance(message.body, (Terminate, Pause, Resume)):
-        return Verdict(
-            message=message, code="no_run", reason=f"no run {journal.key} was started; {message.verb} needs one"
-        )
+def _judge_unstarted(message: Message, journal: Journal) -> Verdict | None:
+    body = message.body
+    if isinstance(body, (Hook, Cancel)):
+        if len(journal.backlog) < HOOKS_KEPT_MAX:
+            return None
+        reason = f"{HOOKS_KEPT_MAX} messages wait for the start of {journal.key} already; start it first"
+        return Verdict(message=message, code="no_run", reason=reason)
+    if isinstance(body, (Terminate, Pause, Resume)):
+        reason = f"no run {journal.key} was started; {message.verb} needs one"
+        return Verdict(message=message, code="no_run", reason=reason)
+    if isinstance(body, Tick) and journal.k and body.due_at_us > message.at_us:
+        return Verdict(message=message, early_timer="early")
     return Verdict(message=message)  # a result, tick or child of a run that is forgotten
+
+
+def _is_needed(message: Message, journal: Journal, execution: Execution | None) -> bool:
+    """Tells whether a message changes a run that goes on."""
+    body = message.body
+    if isinstance(body, StepResult):
+        return execution is None or body.command in execution.steps
+    if isinstance(body, Tick):
+        return (
+            journal.is_behind
+            or journal.parked is not None
+            or (execution is not None and is_due(execution, message.at_us))
+        )
+    if isinstance(body, Resume):
+        return journal.is_behind or journal.status in ("paused", "parked")
+    if isinstance(body, Pause):
+        return journal.status != "paused"
+    return True
+
+
+def _unneeded(message: Message, journal: Journal, execution: Execution | None) -> Verdict:
+    body = message.body
+    if execution is None or not isinstance(body, Tick) or body.due_at_us <= message.at_us:
+        return Verdict(message=message)
+    if body.n:
+        # A timer that is not open any more is none: a tick that says otherwise is stale or forged.
+        return Verdict(message=message, early_timer=str(body.n) if body.n in execution.timers else "")
+    return Verdict(message=message, early_timer="max" if execution.workflow.max_duration_us else "")

@@ -20,9 +20,11 @@ from uuid import UUID
 
 import msgspec
 
-from . import models
 from .errors import DefinitionError, InvalidValue
 from .limits import BODY_DEPTH_MAX, VALUE_BYTES_MAX
+from .models import Model, has_model, is_model_class, load_any
+from .models import load as load_model
+from .nesting import is_deeper
 from .tree import INT_MAX, INT_MIN, USER_ERRORS, encode_part, find_flaw, is_out_of_range, nodes, sort_sets
 
 T = TypeVar("T")
@@ -37,8 +39,6 @@ _ANY: Final = msgspec.json.Decoder()
 _RAW: Final = msgspec.json.Decoder(msgspec.Raw)
 _SCALARS: Final = frozenset({str, bool, NoneType, bytes, Decimal, UUID, datetime, date, time, timedelta})
 _LONG_INTEGER: Final = re.compile(rb"[0-9]{19}")
-_NON_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
-_ROUND_TO_SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 _DECODERS_KEPT_MAX: Final = 1024
 _REASON_SHOWN_MAX: Final = 500
 
@@ -164,21 +164,6 @@ def refusal(value: object, error: Exception, *, where: str) -> InvalidValue:
     return InvalidValue(where, flaw.reason if flaw.path == "$" else f"{flaw.path}: {flaw.reason}")
 
 
-def is_deeper(raw: bytes, depth_max: int) -> bool:
-    """Tells whether JSON is nested more than that; a few passes in C, whatever its size.
-
-    Takes away the strings, then all but the brackets, then one level of closed pairs at a time.
-    """
-    if raw.count(b"[") + raw.count(b"{") <= depth_max:
-        return False
-    if b"\\" in raw:
-        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")  # in this order: a run of backslashes pairs from its start
-    brackets = b"".join(raw.split(b'"')[::2]).translate(_ROUND_TO_SQUARE, b"").translate(None, _NON_BRACKETS)
-    for _ in range(depth_max):
-        brackets = brackets.replace(b"[]", b"")
-    return bool(brackets)
-
-
 # --- decoding ---------------------------------------------------------------------------------------
 
 
@@ -215,13 +200,13 @@ def misfit(error: Exception) -> str:
 def _build_decoder(type_: object) -> Decode:
     if type_ is Any or type_ is object:
         return _ANY.decode
-    if models.is_model_class(type_):
+    if is_model_class(type_):
         return partial(_load_model, type_)
     try:
         decoder = native_decoder(type_)
     except (TypeError, NameError, AttributeError) as error:
-        if models.has_model(type_):
-            return lambda raw: models.load_any(type_, bytes(raw))
+        if has_model(type_):
+            return lambda raw: load_any(type_, bytes(raw))
         raise DefinitionError(f"{_shown(type_)} cannot be read from JSON: {error}") from error
     if (part := _unreadable(msgspec.inspect.type_info(type_), set())) is not None:
         raise DefinitionError(
@@ -233,13 +218,13 @@ def _build_decoder(type_: object) -> Decode:
 _kept_decoder: Final = lru_cache(maxsize=_DECODERS_KEPT_MAX)(_build_decoder)
 
 
-def _load_model(type_: type[models.Model], raw: bytes | msgspec.Raw) -> object:
-    return models.load(type_, bytes(raw))
+def _load_model(type_: type[Model], raw: bytes | msgspec.Raw) -> object:
+    return load_model(type_, bytes(raw))
 
 
 def _from_plain(type_: type, plain: object) -> object:
     """Makes what msgspec does not know from plain JSON: models; an abstract type such as Iterable is left as it is."""
-    return models.load(type_, _ENCODER.encode(plain)) if models.is_model_class(type_) else plain
+    return load_model(type_, _ENCODER.encode(plain)) if is_model_class(type_) else plain
 
 
 _PLAIN_TYPES: Final = (dict, list, str, int, float, bool, NoneType)
@@ -248,7 +233,7 @@ _PLAIN_TYPES: Final = (dict, list, str, int, float, bool, NoneType)
 def _unreadable(info: object, seen: set[int]) -> object:
     """Finds a class in the description of a type that neither msgspec nor `_from_plain` can make, or None."""
     if isinstance(info, msgspec.inspect.CustomType):
-        return None if models.is_model_class(info.cls) or _is_abstract(info.cls) else info.cls
+        return None if is_model_class(info.cls) or _is_abstract(info.cls) else info.cls
     if isinstance(info, (msgspec.inspect.Type, msgspec.inspect.Field)):
         if id(info) in seen:  # a type that refers to itself
             return None

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
-from .admission import Verdict
 from .commands import Retry, RunStep, StartTimer
 from .execution import Execution
 from .fold import Fold
+from .journal import message_of
 from .messages import Message
+from .parts import joined
 from .records import Outcome, Parked, Record, Summary
+from .verdict import Verdict
 
 
 class Owed(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +31,9 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     is_unparked: bool = False
     is_paused: bool = False
     refused: list[Verdict] = []
-    """Messages of this record, or kept by earlier ones, that the code could not take."""
+    """Messages of this record, or kept by earlier ones, that were not taken: dead letters."""
+    is_expired: bool = False
+    """The log is to be purged up to this record."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,9 +51,11 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Large values by hash: store them before the append."""
 
 
-def summary_of(execution: Execution, fold: Fold, outcome: Outcome | None) -> Summary:
+def summary_of(execution: Execution, fold: Fold) -> Summary:
     """Tells where the run stands after a decision."""
+    outcome = fold.outcome
     ended = outcome is not None
+    hooks = [] if ended else execution.inbox.shown()
     return Summary(
         status=outcome.status if outcome is not None else "paused" if fold.is_paused else "running",
         started_at_us=execution.started_at_us,
@@ -55,14 +63,15 @@ def summary_of(execution: Execution, fold: Fold, outcome: Outcome | None) -> Sum
         commands=execution.last_command,
         steps_open=0 if ended else len(execution.steps),
         timers_open=0 if ended else len(execution.timers),
-        hooks_open=[] if ended else execution.hooks_open(),
+        hooks_open=hooks,
+        hooks_more=0 if ended else len(execution.inbox) - len(hooks),
         failures=execution.failures,
     )
 
 
-def owed_of(execution: Execution, fold: Fold, record: Record, *, is_unparked: bool = False) -> Owed:
+def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> Owed:
     """Lists what a decision asks for and is still open at its end."""
-    outcome = record.outcome
+    outcome = fold.outcome
     if outcome is not None:
         steps = [entry.command for entry in execution.steps.values()]
         return Owed(
@@ -72,13 +81,12 @@ def owed_of(execution: Execution, fold: Fold, record: Record, *, is_unparked: bo
             is_unparked=is_unparked,
             refused=fold.refused,
         )
-    is_start = any(folded.verb == "start" for folded in record.messages)
     first = execution.decided[0].n if execution.decided else execution.last_command + 1
     timers = [
         (str(c.n), c.due_at_us) for c in execution.decided if isinstance(c, StartTimer) and c.n in execution.timers
     ]
     limit_us = execution.workflow.max_duration_us
-    if is_start and limit_us:
+    if fold.has_started and limit_us:
         timers.append(("max", execution.started_at_us + limit_us))
     return Owed(
         steps=[c for c in execution.decided if isinstance(c, RunStep) and c.n in execution.steps],
@@ -90,8 +98,20 @@ def owed_of(execution: Execution, fold: Fold, record: Record, *, is_unparked: bo
         timers=timers,
         closed_timers=[n for n, command in execution.closed.items() if command is None and n < first],
         closed_steps=[command for n, command in execution.closed.items() if command is not None and n < first],
-        is_start=is_start,
+        is_start=fold.has_started,
         is_paused=fold.is_paused,
         is_unparked=is_unparked,
         refused=fold.refused,
     )
+
+
+def refusals_of(log: Sequence[Record]) -> list[Verdict]:
+    """Finds the messages that a log's last decision refuses: its own, or kept by earlier ones."""
+    *_, (last, _) = joined(log)
+    refused = {(refusal.source, refusal.seq): refusal for refusal in last.refused}
+    return [
+        Verdict(message=message_of(folded), code=refusal.code, reason=refusal.reason)
+        for record in (log if refused else ())
+        for folded in record.messages
+        if (refusal := refused.get((folded.source, folded.seq))) is not None
+    ]

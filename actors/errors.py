@@ -10,6 +10,7 @@ import builtins
 import sys
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 
@@ -185,7 +186,20 @@ class BadMessage(JetrunError):
 
 
 class BadLog(JetrunError):
-    """A run's log that cannot be read: a gap, a broken chain, a record of a newer version."""
+    """A run's log that cannot be read: a gap, a broken chain, a record of a newer version.
+
+    Args:
+        message: One clause with the values and the way out.
+        is_newer: A newer version wrote it: all is well with the log, this program has to be updated.
+    """
+
+    def __init__(self, message: str, *, is_newer: bool = False) -> None:
+        super().__init__(message)
+        self.is_newer = is_newer
+
+
+class MissingValue(JetrunError):
+    """A large value that a message names is not in the object store."""
 
 
 class ReplayMismatch(JetrunError):
@@ -256,6 +270,10 @@ class OutcomeUnknown(BrokerError):
     """No answer came in time: the message may or may not be stored. Repeating it with the same id is safe."""
 
 
+class BadValue(BrokerError):
+    """What the object store holds under a name cannot be a value: it is damaged, or larger than any value may be."""
+
+
 class StoreInUse(BrokerError):
     """Another process owns the embedded server's store directory."""
 
@@ -272,23 +290,60 @@ def qualified_name(cls: type[BaseException]) -> str:
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
-@lru_cache(maxsize=512)
 def known_class(name: str) -> type[Exception] | None:
-    """Finds the exception class of that qualified name among builtins and loaded modules; imports nothing."""
+    """Finds the exception class of that qualified name among builtins and loaded modules; imports nothing.
+
+    Only what is found is remembered: the module may be loaded later.
+    """
+    try:
+        return _loaded_class(name)
+    except LookupError:
+        return None
+
+
+def mixed_class(base: type[JetrunError], name: str) -> type[JetrunError]:
+    """Makes the class that is both `base` and the class of that name, or returns `base` where that cannot be.
+
+    An instance is made by `cls.__new__(cls, message)`: the other class's constructor may want what nobody has.
+    """
+    other = known_class(name)
+    if other is None:
+        return base
+    mixed = _MIXED.get((base, other))
+    if mixed is None:
+        mixed = _mix(base, other)
+        if len(_MIXED) < _CLASSES_KEPT_MAX:
+            _MIXED[base, other] = mixed
+    return mixed
+
+
+_CLASSES_KEPT_MAX: Final = 512
+_MIXED: Final[dict[tuple[type[JetrunError], type[Exception]], type[JetrunError]]] = {}
+
+
+@lru_cache(maxsize=_CLASSES_KEPT_MAX)
+def _loaded_class(name: str) -> type[Exception]:
     module_name, _, class_name = name.rpartition(".")
     module = builtins if not module_name else sys.modules.get(module_name)
-    found = getattr(module, class_name, None)
-    return found if isinstance(found, type) and issubclass(found, Exception) else None
+    # By way of the namespace: a module's own `__getattr__` would be code of anybody's.
+    namespace: dict[str, object] = getattr(module, "__dict__", {})
+    found = namespace.get(class_name)
+    if isinstance(found, type) and issubclass(found, Exception):
+        return found
+    raise LookupError(name)
 
 
-@lru_cache(maxsize=512)
-def mixed_class(base: type[JetrunError], name: str) -> type[JetrunError]:
-    """Makes the class that is both `base` and the class of that name, or returns `base` where that cannot be."""
-    other = known_class(name)
-    if other is None or issubclass(base, other) or other in (Exception, JetrunError):
+_UNFIT: Final = (StopIteration, StopAsyncIteration, BaseExceptionGroup)
+"""A coroutine cannot raise the first two, and a group is made of exceptions that nobody has here."""
+
+
+def _mix(base: type[JetrunError], other: type[Exception]) -> type[JetrunError]:
+    if issubclass(base, other) or issubclass(other, _UNFIT) or other is JetrunError:
         return base
     try:
         # `base` first: its __str__ and fields win, the other class is there for `except` alone.
-        return type(other.__name__, (base, other), {"__module__": other.__module__})
-    except TypeError:  # incompatible layouts (some builtins written in C)
+        mixed = type(other.__name__, (base, other), {"__module__": other.__module__})
+        mixed.__new__(mixed, "")
+    except Exception:  # noqa: BLE001  incompatible layouts, and whatever a class's own hooks raise
         return base
+    return mixed

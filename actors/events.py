@@ -11,7 +11,7 @@ from .commands import Close, OpenHook, RunStep, StartTimer
 from .durations import format_instant
 from .errors import ErrorInfo
 from .messages import Ref
-from .records import Folded, Outcome, Record
+from .records import Folded, Outcome, Record, Refused
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,19 +50,21 @@ def events_of(record: Record) -> list[Event]:
 
 
 def _events(record: Record) -> Iterator[Event]:
-    fired = list(record.fired)
-    for n in fired:
+    if record.unparked:
+        yield Event(k=record.k, at_us=record.at_us, kind="run.unparked", text="goes on")
+    for n in record.fired:
         yield Event(k=record.k, at_us=record.at_us, kind="timer.fired", text=f"timer {n} fired", n=n)
     refused = {(r.source, r.seq): r for r in record.refused}
     for folded in record.messages:
-        refusal = refused.get((folded.source, folded.seq))
-        if refusal is not None:
-            text = f"{folded.verb} {folded.name}: {refusal.reason}"
-            yield Event(k=record.k, at_us=folded.at_us, kind="message.refused", text=text, data={"code": refusal.code})
-        else:
+        refusal = refused.pop((folded.source, folded.seq), None)
+        if refusal is None:
             yield from _message(record, folded)
-    retried = {retry.n: retry for retry in record.retries}
-    for retry in retried.values():
+        else:
+            text = f"{folded.verb} {folded.name}: {refusal.reason}".replace(" :", ":")
+            yield _refused(record, refusal, folded.at_us, text)
+    for refusal in refused.values():
+        yield _refused(record, refusal, record.at_us, f"kept message {refusal.seq}: {refusal.reason}")
+    for retry in record.retries:
         yield Event(
             k=record.k,
             at_us=record.at_us,
@@ -81,6 +83,10 @@ def _events(record: Record) -> Iterator[Event]:
         )
     if record.outcome is not None:
         yield _end(record, record.outcome)
+
+
+def _refused(record: Record, refusal: Refused, at_us: int, text: str) -> Event:
+    return Event(k=record.k, at_us=at_us, kind="message.refused", text=text, data={"code": refusal.code})
 
 
 def _message(record: Record, folded: Folded) -> Iterator[Event]:
@@ -118,8 +124,6 @@ def _message(record: Record, folded: Folded) -> Iterator[Event]:
             yield event("run.paused", body.reason, reason=body.reason)
         case "resume":
             yield event("run.resumed")
-        case "timer" if not record.undecided and record.parked is None and not record.fired:
-            yield event("run.unparked", "tried again")
         case _:
             return
 

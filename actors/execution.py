@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import sys
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from contextvars import Context
 from hashlib import blake2b, sha256
 from random import Random
-from types import CodeType, FrameType
-from typing import Any, Final, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -30,17 +28,20 @@ from .errors import (
     mixed_class,
 )
 from .failures import error_info
-from .limits import COMMANDS_OPEN_MAX, HOOKS_KEPT_MAX, VALUE_INLINE_BYTES_MAX
+from .inbox import Inbox, Waiter
+from .limits import COMMANDS_OPEN_MAX, VALUE_INLINE_BYTES_MAX
 from .loop import Loop, LoopTimer
-from .messages import NO_ARGS, OptionalRaw, Ref
+from .messages import NO_ARGS, Ref
 from .names import RunKey
-from .records import OpenWait, Outcome
-from .signals import Halt
+from .records import Outcome
+from .source import asking_line, waiting_line
 from .step import Step
-from .values import Packed, decode
+from .values import Packed
+from .work import packed_object
 from .workflow import Workflow
 
 R = TypeVar("R")
+CommandT = TypeVar("CommandT", bound=Command)
 
 
 class OpenStep(msgspec.Struct):
@@ -50,22 +51,6 @@ class OpenStep(msgspec.Struct):
     step: Step[..., Any]
     future: asyncio.Future[Any]
     attempt: int = 1
-
-
-class OpenHookWait(msgspec.Struct):
-    """A hook that the code waits for."""
-
-    name: str
-    type: Any
-    future: asyncio.Future[Any]
-    type_name: str
-
-
-class Taken(msgspec.Struct, frozen=True):
-    """What became of a hook's payload: `refused` holds the reason where it does not fit."""
-
-    refused: str = ""
-    is_kept: bool = False
 
 
 class Execution:
@@ -99,11 +84,8 @@ class Execution:
         self.failure: ReplayMismatch | None = None
         self.steps: dict[int, OpenStep] = {}
         self.timers: dict[int, tuple[int, LoopTimer]] = {}
-        self.waits: dict[int, OpenHookWait] = {}
-        self.kept: dict[str, deque[bytes]] = {}
-        self.kept_count = 0
+        self.inbox = Inbox()
         self.failures = 0
-        self.records_folded = 0
         self.cancel_reason: str | None = None
         self._cancel_waits = False
         self._shields = 0
@@ -129,6 +111,7 @@ class Execution:
         self.decided: list[Command] = []
         self.closed: dict[int, RunStep | None] = {}
         self.uploads: dict[str, bytes] = {}
+        self.inbox.refused = []
         self._expected = expected
         self._expected_is_open = is_open
 
@@ -138,7 +121,7 @@ class Execution:
         if self.failure is None and len(self.decided) < len(expected):
             missing = expected[len(self.decided)]
             what = "nothing: it ended" if self._root is None or self._root.done() else "nothing: it waits"
-            self._fail(missing.n, missing, what, self._waiting_at())
+            self._fail(missing.n, missing, what, self.where())
         self._expected = None
         if self.failure is not None:
             raise self.failure
@@ -147,7 +130,9 @@ class Execution:
     def start(self, args: bytes | msgspec.Raw, kwargs: bytes | msgspec.Raw | None) -> None:
         """Creates the root task. Raises InvalidValue, naming the parameter, when the arguments do not fit."""
         positional, named = self.workflow.signature.unpack(args, kwargs)
-        self._root = self.loop.create_task(self.workflow.function(*positional, **named), name=str(self.key))
+        # In a context of its own: what the worker holds in context variables (a decimal precision) is not the log's.
+        root = self.workflow.function(*positional, **named)
+        self._root = self.loop.create_task(root, name=str(self.key), context=Context())
 
     def run(self) -> None:
         """Runs the code until it waits. Raises Blocked; a halt is in `failure`."""
@@ -184,25 +169,6 @@ class Execution:
         entry = self.steps.pop(n)
         if not entry.future.done():
             entry.future.set_exception(step_failed(entry.command.name, entry.attempt, error))
-
-    def give_hook(self, name: str, raw: bytes) -> Taken:
-        """Gives a payload to the first waiter it fits, or keeps it until somebody waits."""
-        reason = ""
-        for n, wait in self.waits.items():
-            if wait.name != name or wait.future.done():
-                continue
-            reason = self._offer(n, wait, raw)
-            if not reason:
-                return Taken()
-        if reason:
-            return Taken(refused=reason)
-        if self.kept_count >= HOOKS_KEPT_MAX:
-            return Taken(
-                refused=f"{HOOKS_KEPT_MAX} hook messages are kept already; the workflow has to wait for them first"
-            )
-        self.kept.setdefault(name, deque()).append(raw)
-        self.kept_count += 1
-        return Taken(is_kept=True)
 
     def cancel(self, reason: str) -> None:
         """Asks the code to stop: `CancelledError` at the root's next await, after the shields around it."""
@@ -241,9 +207,9 @@ class Execution:
             return Outcome(status="completed", ref=self._upload(raw))
         return Outcome(status="completed", result=msgspec.Raw(raw))
 
-    def hooks_open(self) -> list[OpenWait]:
-        """Lists the hooks that the code waits for."""
-        return [OpenWait(n=n, name=w.name, type=w.type_name) for n, w in self.waits.items() if not w.future.done()]
+    def where(self) -> str:
+        """Names the line at which the code waits."""
+        return waiting_line(self.workflow.function, self._root_code())
 
     @property
     def last_command(self) -> int:
@@ -254,6 +220,7 @@ class Execution:
     async def run_step(self, step: Step[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Decides to run a step and waits for its result."""
         packed = step.signature.pack(args, kwargs)
+        self._check_room()
         ref, raw_args, raw_kwargs = self._claim(packed)
         command = RunStep(
             n=self._next,
@@ -266,44 +233,47 @@ class Execution:
             timeout_us=step.timeout_us,
             recoveries_max=step.max_recovery_attempts,
         )
-        if len(self.steps) >= COMMANDS_OPEN_MAX:
-            raise JetrunError(f"{COMMANDS_OPEN_MAX} steps are open; wait for some before asking for more")
-        self._decide(command)
+        recorded = self._decide(command)
         future = self.loop.create_future()
-        self.steps[command.n] = OpenStep(command=command, step=step, future=future)
+        if recorded is not None:
+            # As the log has it: its queue and limits are those under which the step is out, whatever the code says now.
+            self.steps[command.n] = OpenStep(command=recorded, step=step, future=future)
         try:
             return await future
         finally:
-            if command.n in self.steps and not self.loop.is_stopped:
+            if command.n in self.steps:
                 self._close(command.n)
 
     async def wait_hook(self, name: str, type_: Any, type_name: str, timeout_us: int) -> Any:
         """Opens a hook and waits for a payload that fits."""
+        self._check_room()
         n = self._next
-        self._decide(OpenHook(n=n, name=name, type=type_name))
-        wait = OpenHookWait(name=name, type=type_, future=self.loop.create_future(), type_name=type_name)
-        self.waits[n] = wait
-        self._take_kept(n, wait)
-        timer = self._hook_timer(wait, timeout_us) if timeout_us and not wait.future.done() else None
+        future = self.loop.create_future()
+        if self._decide(OpenHook(n=n, name=name, type=type_name)) is None:
+            return await future
+        self.inbox.open(n, Waiter(name=name, type=type_, type_name=type_name, future=future))
+        timer = self._hook_timer(name, future, timeout_us) if timeout_us and not future.done() else None
         try:
-            return await wait.future
+            return await future
         finally:
             if timer is not None:
                 timer.cancel()
-            if self.waits.pop(n, None) is not None and not self.loop.is_stopped and not _has_result(wait.future):
+            if self.inbox.close(n):
                 self._decide(Close(n=self._next, target=n))
 
     def timer_started(self, handle: LoopTimer, due_at_us: int) -> None:
         """Makes a timer of the loop a command."""
+        self._check_room()
         n = self._next
-        self._decide(StartTimer(n=n, due_at_us=due_at_us, what=self._timer_kind))
+        if self._decide(StartTimer(n=n, due_at_us=due_at_us, what=self._timer_kind)) is None:
+            return
         handle.n = n
         self.timers[n] = (due_at_us, handle)
         heapq.heappush(self._due, (due_at_us, n))
 
     def timer_cancelled(self, handle: LoopTimer) -> None:
         """Closes a timer's command."""
-        if handle.n in self.timers and not self.loop.is_stopped:
+        if handle.n in self.timers:
             del self.timers[handle.n]
             self._close(handle.n)
 
@@ -333,26 +303,35 @@ class Execution:
         return self._uuids
 
     # --- inside ------------------------------------------------------------------------------------
-    def _decide(self, command: Command) -> None:
+    def _decide(self, command: CommandT) -> CommandT | None:
+        """Takes a command down; returns it as the log has it, or None where the run is dead: it is never answered."""
         if self.loop.is_stopped:
-            raise Halt
+            return None
         expected = self._expected
         if expected is not None:
             index = len(self.decided)
             recorded = expected[index] if index < len(expected) else None
-            if recorded is None and not self._expected_is_open:
-                self._fail(command.n, None, describe(command), _source(self.workflow))
-                raise Halt
-            if recorded is not None and signature(recorded) != signature(command):
-                self._fail(command.n, recorded, describe(command), _source(self.workflow))
-                raise Halt
+            if recorded is not None and signature(recorded) == signature(command):
+                command = cast("CommandT", recorded)
+            elif recorded is not None or not self._expected_is_open:
+                asked = asking_line(self.workflow.function, self._root_code())
+                self._fail(command.n, recorded, describe(command), asked)
+                return None
         self.decided.append(command)
         self._next += 1
+        return command
 
     def _close(self, target: int) -> None:
         step = self.steps.pop(target, None)
-        self._decide(Close(n=self._next, target=target))
-        self.closed[target] = step.command if step is not None else None
+        if self._decide(Close(n=self._next, target=target)) is not None:
+            self.closed[target] = step.command if step is not None else None
+
+    def _check_room(self) -> None:
+        if len(self.steps) + len(self.timers) + len(self.inbox) >= COMMANDS_OPEN_MAX:
+            raise JetrunError(f"{COMMANDS_OPEN_MAX} commands are open; wait for some before asking for more")
+
+    def _root_code(self) -> Coroutine[Any, Any, Any] | None:
+        return cast("Coroutine[Any, Any, Any]", self._root.get_coro()) if self._root is not None else None
 
     def _fail(self, command: int, recorded: Command | None, asked: str, source: str) -> None:
         self.failure = ReplayMismatch(command=command, recorded=describe(recorded), asked=asked, source=source)
@@ -361,7 +340,7 @@ class Execution:
     def _claim(self, packed: Packed) -> tuple[Ref | None, msgspec.Raw, msgspec.Raw | None]:
         size = len(packed.args) + len(packed.kwargs or b"")
         if size > VALUE_INLINE_BYTES_MAX:
-            return self._upload(arguments_object(packed.args, packed.kwargs)), NO_ARGS, None
+            return self._upload(packed_object(packed.args, packed.kwargs)), NO_ARGS, None
         return None, msgspec.Raw(packed.args), None if packed.kwargs is None else msgspec.Raw(packed.kwargs)
 
     def _upload(self, data: bytes) -> Ref:
@@ -369,48 +348,16 @@ class Execution:
         self.uploads[digest] = data
         return Ref(sha256=digest, size=len(data))
 
-    def _hook_timer(self, wait: OpenHookWait, timeout_us: int) -> LoopTimer:
+    def _hook_timer(self, name: str, future: asyncio.Future[Any], timeout_us: int) -> LoopTimer:
         def expire() -> None:
-            if not wait.future.done():
-                wait.future.set_exception(HookExpired(f"hook {wait.name!r}: no payload in time"))
+            if not future.done():
+                future.set_exception(HookExpired(f"hook {name!r}: no payload in time"))
 
         self._timer_kind = "hook"
         try:
             return self.loop.start_timer(self.loop.now_us + timeout_us, expire)
         finally:
             self._timer_kind = "sleep"
-
-    def _take_kept(self, n: int, wait: OpenHookWait) -> None:
-        kept = self.kept.get(wait.name)
-        while kept and not wait.future.done():
-            self.kept_count -= 1
-            # A kept payload that does not fit was accepted before its type was known; the next one has its turn.
-            self._offer(n, wait, kept.popleft())
-        if kept is not None and not kept:
-            del self.kept[wait.name]
-
-    def _offer(self, n: int, wait: OpenHookWait, raw: bytes) -> str:
-        try:
-            value = decode(raw, wait.type, where=f"payload of hook {wait.name!r}")
-        except InvalidValue as error:
-            return str(error)
-        wait.future.set_result(value)
-        return ""
-
-    def _waiting_at(self) -> str:
-        """Finds where the root's code waits, following what it awaits to the innermost frame of user code."""
-        awaited: Any = self._root.get_coro() if self._root is not None else None
-        place = _place(self.workflow.function.__code__)
-        while awaited is not None:
-            frame = getattr(awaited, "cr_frame", None)
-            if frame is not None and not _is_ours(frame):
-                place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-            awaited = getattr(awaited, "cr_await", None)
-        return place
-
-
-def _has_result(future: asyncio.Future[Any]) -> bool:
-    return future.done() and not future.cancelled() and future.exception() is None
 
 
 def step_failed(step: str, attempts: int, error: ErrorInfo) -> StepFailed:
@@ -419,38 +366,3 @@ def step_failed(step: str, attempts: int, error: ErrorInfo) -> StepFailed:
     failure = cls.__new__(cls, error.message)
     failure.step, failure.attempts, failure.error = step, attempts, error
     return failure
-
-
-def arguments_object(args: bytes, kwargs: bytes | None) -> bytes:
-    """Joins arguments into the JSON object that a `ref` names."""
-    return b'{"args":' + args + b',"kwargs":' + (kwargs or b"null") + b"}"
-
-
-class ArgumentsObject(msgspec.Struct, frozen=True, kw_only=True):
-    """Arguments as the object store holds them."""
-
-    args: msgspec.Raw = NO_ARGS
-    kwargs: OptionalRaw = None
-
-
-_OWN_FOLDER: Final = __file__.rpartition("/")[0]
-_ASYNCIO_FOLDER: Final = str(asyncio.__file__).rpartition("/")[0]
-
-
-def _is_ours(frame: FrameType) -> bool:
-    name = frame.f_code.co_filename
-    return name.startswith((_OWN_FOLDER, _ASYNCIO_FOLDER))
-
-
-def _source(workflow: Workflow[..., Any]) -> str:
-    """Names the line of user code that is asking: the innermost frame outside this package and asyncio."""
-    frame: FrameType | None = sys._getframe(2)
-    while frame is not None:
-        if not _is_ours(frame):
-            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
-        frame = frame.f_back
-    return _place(workflow.function.__code__)
-
-
-def _place(code: CodeType) -> str:
-    return f"{code.co_filename}:{code.co_firstlineno}"

@@ -1,5 +1,5 @@
 """Folding: messages applied to an execution, one after the other, each to quiescence (R12). Live folds and replay are
-the same code; on replay the engine's own decisions (retries) are taken from the record.
+the same code; on replay the engine's own decisions (retries, the end by `max_duration`) are taken from the record.
 
 Time (R14): before a message of time t is applied, open timers due at or before t fire by (due, number); the run's time
 is the maximum of all times seen, so it never goes back, and any message heals an overdue timer.
@@ -7,59 +7,104 @@ is the maximum of all times seen, so it never goes back, and any message heals a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import assert_never
 
 import msgspec
 
-from .admission import Verdict
 from .commands import Retry
-from .errors import ErrorInfo
-from .execution import ArgumentsObject, Execution, OpenStep
-from .messages import Cancel, Hook, Message, Pause, Ref, Resume, Start, StepResult, Terminate
+from .errors import ErrorInfo, MissingValue
+from .execution import Execution, OpenStep
+from .messages import (
+    Cancel,
+    ChildResult,
+    Hook,
+    Message,
+    Pause,
+    Ref,
+    Resume,
+    Start,
+    StepResult,
+    Terminate,
+    Tick,
+    Update,
+)
 from .records import Outcome, Record
-from .workflow import Workflow
-
-_ARGUMENTS: Final = msgspec.json.Decoder(ArgumentsObject)
+from .verdict import Verdict
+from .work import decode_packed
 
 
 class Fold:
     """One decision in the making.
 
     Args:
-        execution: The run's code; moved by `apply`.
-        workflow: Its definition.
+        execution: The run's code, its decision begun; moved by `apply`.
         objects: Large values by hash, for every `ref` in the messages.
+        is_paused: The run is on pause before the first message.
         recorded: On replay, the record (its parts joined) that holds this decision.
     """
 
     def __init__(
         self,
         execution: Execution,
-        workflow: Workflow[..., object],
         *,
         objects: Mapping[str, bytes],
+        is_paused: bool = False,
         recorded: Record | None = None,
     ) -> None:
         self.fired: list[int] = []
         self.retries: list[Retry] = []
-        self.refused: list[Verdict] = []
+        self.refused: list[Verdict] = execution.inbox.refused
         self.outcome: Outcome | None = None
-        self.is_paused = False
+        self.is_paused = is_paused
+        self.has_started = False
+        """The run's start was applied."""
         self._execution = execution
-        self._workflow = workflow
         self._objects = objects
         self._recorded = {(r.n, r.attempt): r for r in recorded.retries} if recorded is not None else None
+        # Of a decision that is in the log in part, what the last part does not hold is decided again.
+        is_cut = recorded is not None and recorded.more
+        self._are_retries_known = recorded is not None and not (
+            is_cut and not recorded.refused and not recorded.commands
+        )
+        workflow = execution.workflow
+        self._limit_us = workflow.max_duration_us if recorded is None or is_cut else 0
 
-    def apply(self, message: Message) -> None:
-        """Applies one message and runs the code until it waits. After the outcome nothing is applied any more.
+    def apply_all(self, messages: Sequence[Message]) -> int:
+        """Applies messages in their order; returns how many of the last ones wait for the end of a pause.
 
         Raises:
             Blocked: The code does not come to rest.
-            InvalidValue: The start's arguments do not fit the workflow.
+            InvalidValue, BadMessage: The start's arguments do not fit the workflow.
+            MissingValue: A `ref` names none of the objects.
         """
-        self._advance(message.at_us)
+        held: list[Message] = []
+        for message in messages:
+            if self._execution.failure is not None:
+                return 0
+            if self.is_paused and not isinstance(message.body, (Resume, Cancel, Terminate)):
+                held.append(message)
+                continue
+            for earlier in held:
+                self._apply(earlier)
+            held.clear()
+            self._apply(message)
+        return len(held)
+
+    def end(self, outcome: Outcome) -> None:
+        """Ends the run."""
+        self.outcome = outcome
+        self._execution.inbox.end(outcome.status)
+
+    # --- inside ---------------------------------------------------------------------------------
+    def _apply(self, message: Message) -> None:
+        """Applies one message and runs the code until it waits. After the outcome nothing is applied any more."""
+        if self._execution.failure is not None:
+            return
+        if self.outcome is None:
+            self._advance(message.at_us)
         if self.outcome is not None:
+            self._refuse_ended(message, self.outcome)
             return
         loop = self._execution.loop
         loop.now_us = max(loop.now_us, message.at_us)
@@ -68,7 +113,7 @@ class Fold:
             case StepResult():
                 self._apply_step(body)
             case Hook():
-                self._apply_hook(message, body)
+                self._execution.inbox.give(message, self._raw(body.payload, body.ref))
             case Start():
                 self._apply_start(body)
             case Cancel():
@@ -76,49 +121,45 @@ class Fold:
                 if self._execution.cancel_reason is None:
                     self._execution.cancel(body.reason)
             case Terminate():
-                self.outcome = Outcome(status="terminated", reason=body.reason)
+                self.end(Outcome(status="terminated", reason=body.reason))
                 return
             case Pause():
                 self.is_paused = True
                 return
             case Resume():
                 self.is_paused = False
+            case Tick():
+                pass  # it brings time
+            case Update() | ChildResult():
+                pass  # refused before they get here
             case _:
-                pass  # Tick: it brings time; Update, ChildResult: refused before they get here
+                assert_never(body)
         self._run()
 
-    def refuse_ended(self, message: Message) -> None:
+    def _refuse_ended(self, message: Message, outcome: Outcome) -> None:
         """Refuses a hook that follows the outcome within the same turn, as one of a later turn is refused (R15)."""
-        assert self.outcome is not None, "called after the outcome"
         if isinstance(message.body, Hook):
-            reason = f"the run has ended ({self.outcome.status}); it takes no more hooks"
+            reason = f"the run has ended ({outcome.status}); it takes no more hooks"
             self.refused.append(Verdict(message=message, code="ended", reason=reason))
 
-    def is_due(self, at_us: int) -> bool:
-        """Tells whether a message of that time would fire something."""
-        due = self._execution.next_due()
-        limit_us = self._workflow.max_duration_us
-        return (due is not None and due[0] <= at_us) or bool(
-            limit_us and self._execution.started_at_us + limit_us <= at_us
-        )
-
-    # --- inside ---------------------------------------------------------------------------------
     def _run(self) -> None:
-        self._execution.run()
-        if self._execution.failure is None:
-            self.outcome = self._execution.outcome()
+        execution = self._execution
+        execution.run()
+        if execution.failure is None:
+            outcome = execution.outcome()
+            if outcome is not None:
+                self.end(outcome)
 
     def _advance(self, at_us: int) -> None:
-        execution, limit_us = self._execution, self._workflow.max_duration_us
+        execution, limit_us = self._execution, self._limit_us
         ends_at_us = execution.started_at_us + limit_us if limit_us else None
         while self.outcome is None and execution.failure is None:
             due = execution.next_due()
             if ends_at_us is not None and ends_at_us <= at_us and (due is None or ends_at_us < due[0]):
                 execution.loop.now_us = max(execution.loop.now_us, ends_at_us)
                 message = f"the run took longer than max_duration ({limit_us / 1e6:g} s)"
-                self.outcome = Outcome(
-                    status="failed", error=ErrorInfo(type="TimeoutError", message=message, code="max_duration")
-                )
+                error = ErrorInfo(type="TimeoutError", message=message, code="max_duration")
+                self.end(Outcome(status="failed", error=error))
             elif due is not None and due[0] <= at_us:
                 execution.loop.now_us = max(execution.loop.now_us, due[0])
                 self.fired.append(due[1])
@@ -128,16 +169,12 @@ class Fold:
                 return
 
     def _apply_start(self, body: Start) -> None:
+        self.has_started = True
         if body.ref is None:
             self._execution.start(body.args, body.kwargs)
         else:
-            value = _ARGUMENTS.decode(self._objects[body.ref.sha256])
-            self._execution.start(value.args, value.kwargs)
-
-    def _apply_hook(self, message: Message, body: Hook) -> None:
-        taken = self._execution.give_hook(message.name, self._raw(body.payload, body.ref))
-        if taken.refused:
-            self.refused.append(Verdict(message=message, code="payload", reason=taken.refused))
+            packed = decode_packed(self._object(body.ref))
+            self._execution.start(packed.args, packed.kwargs)
 
     def _apply_step(self, body: StepResult) -> None:
         entry = self._execution.steps.get(body.command)
@@ -156,7 +193,9 @@ class Fold:
 
     def _retry(self, entry: OpenStep, body: StepResult, error: ErrorInfo) -> Retry | None:
         if self._recorded is not None:
-            return self._recorded.get((body.command, entry.attempt + 1))
+            recorded = self._recorded.get((body.command, entry.attempt + 1))
+            if recorded is not None or self._are_retries_known:
+                return recorded
         delay_us = entry.step.retry.decide(
             attempt=entry.attempt,
             error=error,
@@ -169,7 +208,20 @@ class Fold:
         return Retry(n=body.command, attempt=entry.attempt + 1, due_at_us=self._execution.loop.now_us + delay_us)
 
     def _raw(self, inline: msgspec.Raw, ref: Ref | None) -> bytes:
-        return bytes(inline) if ref is None else self._objects[ref.sha256]
+        return bytes(inline) if ref is None else self._object(ref)
+
+    def _object(self, ref: Ref) -> bytes:
+        try:
+            return self._objects[ref.sha256]
+        except KeyError:
+            raise MissingValue(f"no object {ref.sha256} in the store; put it back, then unpark the run") from None
+
+
+def is_due(execution: Execution, at_us: int) -> bool:
+    """Tells whether a message of that time would fire something."""
+    due = execution.next_due()
+    limit_us = execution.workflow.max_duration_us
+    return (due is not None and due[0] <= at_us) or (limit_us != 0 and execution.started_at_us + limit_us <= at_us)
 
 
 def refs_of(message: Message) -> Ref | None:

@@ -4,18 +4,21 @@ already, and to answer for the run; deciding needs the execution too.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final, Literal
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal, TypeVar
 
+import msgspec
 from msgspec import Raw
 
 from .errors import BadLog
 from .limits import MESSAGE_IDS_MAX
-from .messages import Message, decode_body
+from .messages import Message, read_body
 from .names import RunKey
 from .records import ENDED, Folded, Outcome, Parked, Record, StartMark, Status, Summary
 
 EMPTY: Final = Summary(status="early")
+
+MessageT = TypeVar("MessageT", Message, Folded)
 
 
 class Journal:
@@ -34,8 +37,13 @@ class Journal:
         self.parked: Parked | None = None
         self.outcome: Outcome | None = None
         self.backlog: list[Folded] = []
+        """Messages that no decision has applied yet, in order."""
+        self.is_paused = False
+        """The last decision left the run on pause; that it is parked meanwhile changes nothing about it."""
         self.is_open_ended = False
         """The last record says `more` and its successor is not there yet."""
+        self.is_expired = False
+        """Nothing may be appended any more: the log is purged, and whatever comes then begins a new one."""
         self._seen: set[tuple[str, int, int]] = set()
         self._ids: dict[str, None] = {}
 
@@ -60,23 +68,27 @@ class Journal:
             self.start = record.start
         if record.summary.started_at_us:
             self.started_at_us = record.summary.started_at_us
-        for folded in record.messages:
-            self._seen.add((folded.source, folded.seq, folded.at_us))
+        if record.messages:
+            self._note(record.messages)
         if record.undecided:
             self.backlog.extend(record.messages)
-        elif record.messages:
-            self.backlog = []
-        if not record.undecided:
+        else:
+            if record.messages:
+                self.backlog = left_of([*self.backlog, *record.messages], record.kept)
+            self.is_paused = record.summary.status == "paused"
             self.is_open_ended = record.more
         self.summary = record.summary
+        self.is_expired = record.expired
         self.parked = record.parked
         self.outcome = record.outcome
 
-    def note_ids(self, messages: Iterable[Message]) -> None:
-        """Remembers the senders' own ids of folded messages, the newest `MESSAGE_IDS_MAX`."""
-        for message in messages:
-            if message.body.id:
-                self._ids[message.body.id] = None
+    def _note(self, messages: Iterable[Folded]) -> None:
+        """Remembers deliveries, and the newest `MESSAGE_IDS_MAX` of their senders' own ids."""
+        for folded in messages:
+            self._seen.add((folded.source, folded.seq, folded.at_us))
+            name = _id_of(folded.body)
+            if name:
+                self._ids[name] = None
         while len(self._ids) > MESSAGE_IDS_MAX:
             del self._ids[next(iter(self._ids))]
 
@@ -91,6 +103,11 @@ class Journal:
         """Tells whether the terminal record is there."""
         return self.summary.status in ENDED
 
+    @property
+    def is_behind(self) -> bool:
+        """Tells whether a run that goes on has messages that no decision has applied: the next one does."""
+        return bool(self.backlog) and self.summary.status == "running"
+
     def has_folded(self, message: Message) -> bool:
         """Tells whether this very delivery is in the log (R5)."""
         return (message.source, message.seq, message.at_us) in self._seen
@@ -98,6 +115,32 @@ class Journal:
     def has_id(self, message: Message) -> bool:
         """Tells whether a message with the sender's id was folded already."""
         return bool(message.body.id) and message.body.id in self._ids
+
+
+def in_order(messages: Iterable[MessageT]) -> list[MessageT]:
+    """Sorts messages as they are applied: the start first, then as the server accepted them (R12)."""
+    return sorted(messages, key=_order)
+
+
+def left_of(messages: Sequence[MessageT], count: int) -> list[MessageT]:
+    """Finds the messages that a decision has left for the next one: the last ones in order."""
+    return in_order(messages)[len(messages) - count :] if count else []
+
+
+def _order(message: Message | Folded) -> tuple[bool, int, int, str]:
+    return (message.verb != "start", message.at_us, message.seq, message.source)
+
+
+class _WithId(msgspec.Struct):
+    id: str = ""
+
+
+_ID: Final = msgspec.json.Decoder(_WithId)
+
+
+def _id_of(body: Raw) -> str:
+    raw = bytes(body)
+    return _ID.decode(raw).id if b'"id"' in raw else ""
 
 
 def message_of(folded: Folded) -> Message:
@@ -110,7 +153,7 @@ def message_of(folded: Folded) -> Message:
         verb=folded.verb,
         name=folded.name,
         raw=raw,
-        body=decode_body(folded.verb, folded.name, raw),
+        body=read_body(folded.verb, folded.name, raw),
     )
 
 

@@ -51,7 +51,11 @@ RECORDS_MAX: Final = 50_000
 """Records of a run: a warning, and the end of the run with a clear error."""
 
 HOOKS_KEPT_MAX: Final = 10_000
-"""Hook messages kept per run before anybody waits for them."""
+HOOKS_KEPT_BYTES_MAX: Final = 32 * 1024 * 1024
+"""Hook messages kept per run before anybody waits for them; they are in the memory of whoever hosts the run."""
+
+HOOKS_SHOWN_MAX: Final = 100
+"""Open hooks named in a run's summary, which is in each of its records."""
 
 # --- time ----------------------------------------------------------------------------------
 DELAY_US_MAX: Final = 100 * 366 * 86_400 * 1_000_000
@@ -75,8 +79,11 @@ FORGET_AFTER_US: Final = 30 * 86_400 * 1_000_000
 TURN_CALLBACKS_MAX: Final = 100_000
 """Callbacks of one turn; more is a workflow that never waits (R16)."""
 
+CLOSES_MAX: Final = 100
+"""Times that the code of a dead loop is closed; each takes it out of one `finally` that awaits."""
+
 COMMANDS_OPEN_MAX: Final = 20_000
-"""Commands of one run that are open at once."""
+"""Steps, timers and hooks of one run that are open at once."""
 
 BLOCKED_WARN_S: Final = 2.0
 BLOCKED_MAX_S: Final = 10.0
@@ -278,6 +285,7 @@ assert 2 * RECORD_BYTES_MAX <= SERVER_PAYLOAD_BYTES_MAX
 assert VALUE_INLINE_BYTES_MAX < BODY_BYTES_MAX < RECORD_BYTES_MAX
 assert BODY_BYTES_MAX <= TURN_BYTES_MAX
 assert RECORDS_WARN < RECORDS_MAX
+assert VALUE_BYTES_MAX <= HOOKS_KEPT_BYTES_MAX
 assert PARK_RETRY_FIRST_US <= PARK_RETRY_MAX_US
 assert 3 * WORK_PROGRESS_S < WORK_ACK_WAIT_S
 assert BEAT_S * BEATS_MISSED_MAX < 4

@@ -5,7 +5,11 @@ Rules that live here and nowhere else:
 - time is the run's time, which only messages move; timers are commands and fire by (due, number);
 - tasks and futures are numbered and hashed by number, because asyncio keeps them in sets (`wait`, `TaskGroup`) whose
   order would otherwise follow memory addresses;
-- `asyncio.as_completed` is replaced while such a loop runs: the standard one numbers its tasks by address (seen on 3.11).
+- tasks are kept until they are done: one that only its own cycle refers to would end when garbage is collected;
+- a dead loop answers nothing: what its code still awaits (in `finally` blocks, on eviction) never comes, and while that
+  code is closed the loop is the running one, so that a step called there is still a command and never a plain function.
+
+(What of asyncio itself follows addresses is replaced in `stand_ins.py`.)
 
 The loop knows nothing of logs; its host hears of timers started and cancelled.
 """
@@ -14,20 +18,24 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.tasks
+import contextlib
 import contextvars
 import math
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
-from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, Unpack, cast
-from weakref import WeakValueDictionary
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, NamedTuple, Protocol, TypeVar, TypeVarTuple
 
-from .errors import NotDeterministic
-from .limits import TURN_CALLBACKS_MAX
-from .signals import Blocked, Halt
+from .errors import InvalidDuration, NotDeterministic
+from .limits import CLOSES_MAX, DELAY_US_MAX, TURN_CALLBACKS_MAX
+from .refusals import REFUSED
+from .signals import Blocked
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+_TASKS_KEPT: Final = 16
+"""Tasks that are kept before those that are done are looked for."""
 
 
 class TimerHost(Protocol):
@@ -78,6 +86,14 @@ class RunFuture(asyncio.Future[T]):
         return self._number
 
 
+class _Outer(NamedTuple):
+    """What ran before this loop did, and does again after it."""
+
+    loop: asyncio.AbstractEventLoop | None
+    task: asyncio.Task[Any] | None
+    hooks: Any
+
+
 class Loop(asyncio.AbstractEventLoop):
     """One run's loop.
 
@@ -92,8 +108,9 @@ class Loop(asyncio.AbstractEventLoop):
         self.now_us = started_at_us
         self.number_base = number_base
         self.is_stopped = False
-        self.tasks: WeakValueDictionary[int, RunTask[Any]] = WeakValueDictionary()
         self.host = host
+        self._tasks: dict[int, RunTask[Any]] = {}
+        self._tasks_max = _TASKS_KEPT
         self._started_at_us = started_at_us
         self._ready: deque[asyncio.Handle] = deque()
         self._numbers = 0
@@ -113,13 +130,7 @@ class Loop(asyncio.AbstractEventLoop):
         ready = self._ready
         if not ready:
             return
-        outer = asyncio._get_running_loop()
-        outer_task = asyncio.current_task(outer) if outer is not None else None
-        if outer is not None and outer_task is not None:
-            asyncio.tasks._leave_task(outer, outer_task)
-        hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(_ignore_generator, _ignore_generator)
-        asyncio._set_running_loop(self)
+        outer = self._enter()
         try:
             budget = TURN_CALLBACKS_MAX
             while ready and not self.is_stopped:
@@ -129,15 +140,12 @@ class Loop(asyncio.AbstractEventLoop):
                 budget -= 1
                 if budget < 0:
                     raise Blocked(f"more than {TURN_CALLBACKS_MAX} callbacks without waiting for anything")
-                try:
+                try:  # noqa: SIM105  contextlib.suppress would be three more calls per callback
                     handle._run()
                 except (SystemExit, KeyboardInterrupt):
                     pass  # raised by workflow code: its task has kept it as its exception
         finally:
-            asyncio._set_running_loop(outer)
-            sys.set_asyncgen_hooks(*hooks)
-            if outer is not None and outer_task is not None:
-                asyncio.tasks._enter_task(outer, outer_task)
+            self._leave(outer)
 
     def fire(self, handle: LoopTimer) -> None:
         """Makes a timer that is due ready to run."""
@@ -146,22 +154,45 @@ class Loop(asyncio.AbstractEventLoop):
     def kill(self) -> None:
         """Ends the loop: nothing runs any more. Clean-up code of workflows is closed, its commands are ignored."""
         self.is_stopped = True
+        outer = self._enter()
+        try:
+            for _ in range(CLOSES_MAX):  # a `finally` that awaits takes one more, and may have made new tasks
+                self._ready.clear()
+                left = [task for task in self._tasks.values() if _is_open(task)]
+                if not left:
+                    break
+                for task in left:
+                    _close(task)
+            else:
+                _NEVER_COLLECTED.extend(filter(_is_open, self._tasks.values()))
+        finally:
+            self._leave(outer)
         self._ready.clear()
-        for task in list(self.tasks.values()):
-            if not task.done():
-                coro = task.get_coro()
-                try:
-                    if coro is not None:
-                        cast(Generator[Any, Any, Any], coro).close()
-                except (Exception, Halt, asyncio.CancelledError):
-                    pass  # `finally` blocks of a dead run: whatever they raise concerns nobody
+        self._tasks.clear()
+
+    def _enter(self) -> _Outer:
+        """Becomes the running loop; the one that ran, and its current task, step back."""
+        loop = asyncio._get_running_loop()
+        task = asyncio.current_task(loop) if loop is not None else None
+        if loop is not None and task is not None:
+            asyncio.tasks._leave_task(loop, task)
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(_ignore_generator, _ignore_generator)
+        asyncio._set_running_loop(self)
+        return _Outer(loop, task, hooks)
+
+    def _leave(self, outer: _Outer) -> None:
+        asyncio._set_running_loop(outer.loop)
+        sys.set_asyncgen_hooks(*outer.hooks)
+        if outer.loop is not None and outer.task is not None:
+            asyncio.tasks._enter_task(outer.loop, outer.task)
 
     # --- asyncio's contract -------------------------------------------------------------------
     def time(self) -> float:
         return (self.now_us - self._started_at_us) / 1e6
 
     def call_soon(
-        self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: contextvars.Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
@@ -170,8 +201,8 @@ class Loop(asyncio.AbstractEventLoop):
     def call_later(
         self,
         delay: float,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         if not math.isfinite(delay):
@@ -181,8 +212,8 @@ class Loop(asyncio.AbstractEventLoop):
     def call_at(
         self,
         when: float,
-        callback: Callable[[Unpack[Ts]], object],
-        *args: Unpack[Ts],
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         if not math.isfinite(when):
@@ -196,7 +227,13 @@ class Loop(asyncio.AbstractEventLoop):
         args: tuple[Any, ...] = (),
         context: contextvars.Context | None = None,
     ) -> LoopTimer:
-        """Starts a durable timer, or makes the callback ready when it is due already."""
+        """Starts a durable timer, or makes the callback ready when it is due already.
+
+        Raises:
+            InvalidDuration: It is more than `DELAY_US_MAX` away.
+        """
+        if due_at_us - self.now_us > DELAY_US_MAX:
+            raise InvalidDuration(f"a timer of {(due_at_us - self.now_us) / 1e6:.0f} s; 100 years are the most")
         handle = LoopTimer((due_at_us - self._started_at_us) / 1e6, callback, args, self, context)
         handle.n = 0
         if due_at_us <= self.now_us:
@@ -210,8 +247,12 @@ class Loop(asyncio.AbstractEventLoop):
             self.host.timer_cancelled(handle)
 
     def create_future(self) -> asyncio.Future[Any]:
+        return RunFuture(self, self.next_number())
+
+    def next_number(self) -> int:
+        """Numbers what asyncio may keep in a set."""
         self._numbers += 1
-        return RunFuture(self, self.number_base + self._numbers)
+        return self.number_base + self._numbers
 
     def create_task(
         self, coro: Any, *, name: str | None = None, context: contextvars.Context | None = None, **_options: Any
@@ -221,10 +262,12 @@ class Loop(asyncio.AbstractEventLoop):
             raise NotDeterministic(
                 "this as_completed was imported before jetrun was; call it as `asyncio.as_completed(...)`"
             )
-        self._numbers += 1
-        number = self.number_base + self._numbers
+        number = self.next_number()
         task: RunTask[Any] = RunTask(coro, self, number, name, context)
-        self.tasks[number] = task
+        self._tasks[number] = task
+        if len(self._tasks) > self._tasks_max:
+            self._tasks = {n: kept for n, kept in self._tasks.items() if not kept.done()}
+            self._tasks_max = 2 * len(self._tasks) + _TASKS_KEPT
         return task
 
     def is_running(self) -> bool:
@@ -244,11 +287,38 @@ class Loop(asyncio.AbstractEventLoop):
     def get_task_factory(self) -> None:
         return None
 
+    def get_exception_handler(self) -> None:
+        return None
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """As `call_exception_handler`."""
+
     async def shutdown_asyncgens(self) -> None:
         """Nothing to do: generators belong to their run and end with it."""
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """Nothing to do: there is no executor."""
+
+
+_NEVER_COLLECTED: Final[list[RunTask[Any]]] = []
+"""Tasks of dead loops whose code cannot be closed (it catches everything and goes on): collecting them would run it."""
+
+
+def _is_open(task: RunTask[Any]) -> bool:
+    """Tells whether a task's code has frames left in which something could run."""
+    return not task.done() and getattr(task.get_coro(), "cr_frame", None) is not None
+
+
+def _close(task: RunTask[Any]) -> None:
+    coro: Any = task.get_coro()
+    with contextlib.suppress(BaseException):  # `finally` blocks of a dead run: whatever they raise concerns nobody
+        coro.close()
+
+
+def running_loop() -> Loop | None:
+    """Returns the loop of the run whose code is running here, or None outside of workflows."""
+    loop = asyncio._get_running_loop()
+    return loop if isinstance(loop, Loop) else None
 
 
 def _ignore_generator(_generator: object) -> None:
@@ -263,39 +333,24 @@ def _refusal(name: str, instead: str) -> Callable[..., Any]:
     return refuse
 
 
-_IN_A_STEP: Final = "do it in a step: `@step` functions may use threads, sockets and files"
-_ON_NATS: Final = "let a message wake the workflow instead: await a hook"
-_REFUSED: Final = {
-    **dict.fromkeys(
-        (
-            "run_in_executor", "set_default_executor", "getaddrinfo", "getnameinfo", "create_connection", "create_server",
-            "create_datagram_endpoint", "create_unix_connection", "create_unix_server", "connect_accepted_socket",
-            "start_tls", "sendfile", "sock_recv", "sock_recv_into", "sock_recvfrom", "sock_recvfrom_into", "sock_sendall",
-            "sock_sendto", "sock_connect", "sock_accept", "sock_sendfile", "connect_read_pipe", "connect_write_pipe",
-            "subprocess_shell", "subprocess_exec",
-        ),
-        _IN_A_STEP,
-    ),
-    **dict.fromkeys(("call_soon_threadsafe", "add_reader", "remove_reader", "add_writer", "remove_writer", "add_signal_handler", "remove_signal_handler"), _ON_NATS),
-    **dict.fromkeys(("run_forever", "run_until_complete", "stop", "close"), "the engine runs the loop: await instead"),
-}  # fmt: skip
-for _name, _instead in _REFUSED.items():
+for _name, _instead in REFUSED.items():
     setattr(Loop, _name, _refusal(_name, _instead))
 
 
-# --- as_completed ----------------------------------------------------------------------------------
+STANDARD_AS_COMPLETED: Final = asyncio.tasks.as_completed
+"""Taken before `stand_ins.py` replaces it."""
 
-_standard_as_completed = asyncio.tasks.as_completed
 _ENSURE_FUTURE: Final = getattr(asyncio.tasks, "_ensure_future", asyncio.ensure_future).__code__
 _STANDARD_CODES: Final = frozenset(
     # Up to 3.11 a set comprehension is a code object of its own, later it is part of the function.
-    [_standard_as_completed.__code__]
-    + [c for c in _standard_as_completed.__code__.co_consts if getattr(c, "co_name", "") == "<setcomp>"]
+    [STANDARD_AS_COMPLETED.__code__]
+    + [c for c in STANDARD_AS_COMPLETED.__code__.co_consts if getattr(c, "co_name", "") == "<setcomp>"]
 )
 
 
 def _is_called_by_standard_as_completed() -> bool:
-    frame = sys._getframe(2)
+    # Two calls away; inspect.currentframe() and its way back would be three more calls per task.
+    frame = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]
     if frame.f_code is not _ENSURE_FUTURE:
         return False
     for _ in range(2):
@@ -304,76 +359,3 @@ def _is_called_by_standard_as_completed() -> bool:
             if frame.f_code in _STANDARD_CODES:
                 return True
     return False
-
-
-def adopt_globals(namespace: dict[str, Any]) -> None:
-    """Replaces a standard `as_completed` that a module of workflows has imported by name."""
-    for name, value in list(namespace.items()):
-        if value is _standard_as_completed:
-            namespace[name] = as_completed
-
-
-class _AsCompleted:
-    """Yields awaitables in the order in which the given ones complete; starts them in the order given."""
-
-    def __init__(self, awaitables: Iterable[Awaitable[Any]], timeout: float | None, loop: Loop) -> None:
-        self._done: asyncio.Queue[asyncio.Future[Any] | None] = asyncio.Queue()
-        self._todo: dict[asyncio.Future[Any], None] = {}
-        for awaitable in awaitables:
-            self._todo.setdefault(asyncio.ensure_future(awaitable, loop=loop))
-        self._left = len(self._todo)
-        for future in self._todo:
-            future.add_done_callback(self._on_done)
-        self._timer = loop.call_later(timeout, self._on_timeout) if timeout is not None and self._todo else None
-
-    def _on_done(self, future: asyncio.Future[Any]) -> None:
-        if self._todo.pop(future, self) is self:
-            return
-        self._done.put_nowait(future)
-        if not self._todo and self._timer is not None:
-            self._timer.cancel()
-
-    def _on_timeout(self) -> None:
-        for future in self._todo:
-            future.remove_done_callback(self._on_done)
-            self._done.put_nowait(None)
-        self._todo.clear()
-
-    async def _next(self) -> Any:
-        future = await self._done.get()
-        if future is None:
-            raise TimeoutError
-        return future.result()
-
-    def __iter__(self) -> Iterator[Coroutine[Any, Any, Any]]:
-        return self
-
-    def __next__(self) -> Coroutine[Any, Any, Any]:
-        if not self._left:
-            raise StopIteration
-        self._left -= 1
-        return self._next()
-
-    def __aiter__(self) -> AsyncIterator[asyncio.Future[Any]]:
-        return self
-
-    async def __anext__(self) -> asyncio.Future[Any]:
-        if not self._left:
-            raise StopAsyncIteration
-        self._left -= 1
-        future = await self._done.get()
-        if future is None:
-            raise TimeoutError
-        return future
-
-
-def as_completed(fs: Iterable[Awaitable[Any]], *, timeout: float | None = None) -> Any:
-    """Is `asyncio.as_completed`: inside a workflow in the order given, elsewhere the standard one."""
-    loop = asyncio._get_running_loop()
-    if isinstance(loop, Loop):
-        return _AsCompleted(fs, timeout, loop)
-    return _standard_as_completed(fs, timeout=timeout)
-
-
-asyncio.as_completed = as_completed  # type: ignore[assignment]
-asyncio.tasks.as_completed = as_completed  # type: ignore[assignment]

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from .errors import InvalidName
 from .limits import TOKEN_BYTES_MAX
 
-_TOKEN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,%d}" % (TOKEN_BYTES_MAX - 1))
+_TOKEN: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{TOKEN_BYTES_MAX - 1}}}")
 
 
 class RunKey(NamedTuple):

@@ -1,61 +1,49 @@
 """Parts: a decision that is larger than a record is cut into consecutive records, and joined again when it is read (R10).
 
-Safe because deciding is pure: whoever finds only the first parts derives the rest by replay.
+Safe because deciding is pure: whoever finds only the first parts derives the rest by replay. What is cut are the lists
+of a decision, one after the other; the messages stay together in the first part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from .commands import Command
 from .limits import RECORD_BYTES_MAX
 from .records import ENDED, Record, Summary, encode_record, record_hash
 
-_ENVELOPE_ROOM: Final = 64
-"""Bytes by which the numbers of a later part may be longer than those of the first."""
+_LISTS: Final = ("fired", "retries", "refused", "commands")
+"""In the order in which parts hold them."""
+
+_ENVELOPE_ROOM: Final = 256
+"""Bytes that a later part may have besides: the names of its lists, longer numbers, the hash of its predecessor."""
 
 _ENCODER: Final = msgspec.json.Encoder()
 
 
 def split(record: Record) -> list[tuple[Record, bytes]]:
-    """Cuts a record into parts below `RECORD_BYTES_MAX`, all but the last marked `more` (R10)."""
+    """Cuts a record into parts below `RECORD_BYTES_MAX`, all but the last marked `more` (R10).
+
+    Only the first may be larger, by the envelopes of its messages.
+    """
     raw = encode_record(record)
     if len(raw) <= RECORD_BYTES_MAX:
         return [(record, raw)]
-    envelope = (
-        len(encode_record(msgspec.structs.replace(record, commands=[], messages=[], outcome=None))) + _ENVELOPE_ROOM
-    )
-    room = RECORD_BYTES_MAX - envelope
-    groups: list[list[Command]] = [[]]
-    used = sum(len(_ENCODER.encode(m)) + 1 for m in record.messages)
-    for command in record.commands:
-        size = len(_ENCODER.encode(command)) + 1
-        if used + size > room:
-            groups.append([])
-            used = 0
-        groups[-1].append(command)
-        used += size
-    if record.outcome is not None and used + len(_ENCODER.encode(record.outcome)) > room:
-        groups.append([])
     parts: list[tuple[Record, bytes]] = []
-    k, prev, last = record.k, record.prev, len(groups) - 1
-    for index, commands in enumerate(groups):
-        is_first, is_last = index == 0, index == last
+    groups = _groups(record)
+    prev, last = record.prev, len(groups) - 1
+    for index, group in enumerate(groups):
         part = msgspec.structs.replace(
             record,
-            k=k + index,
+            k=record.k + index,
             prev=prev,
-            commands=commands,
-            messages=record.messages if is_first else [],
-            fired=record.fired if is_first else [],
-            retries=record.retries if is_first else [],
-            refused=record.refused if is_first else [],
-            outcome=record.outcome if is_last else None,
-            summary=record.summary if is_last else _going_on(record.summary),
-            more=not is_last,
+            messages=record.messages if index == 0 else [],
+            outcome=record.outcome if index == last else None,
+            summary=record.summary if index == last else _going_on(record.summary),
+            more=index != last,
+            **{name: group.get(name, []) for name in _LISTS},
         )
         raw = encode_record(part)
         parts.append((part, raw))
@@ -63,29 +51,63 @@ def split(record: Record) -> list[tuple[Record, bytes]]:
     return parts
 
 
-def _going_on(summary: Summary) -> Summary:
-    return summary if summary.status not in ENDED else msgspec.structs.replace(summary, status="running", ended_at_us=0)
+def missing(whole: Record, found: Record) -> Record:
+    """Leaves out of a decision what its parts in the log hold already."""
+    rest = {name: getattr(whole, name)[len(getattr(found, name)) :] for name in _LISTS}
+    return msgspec.structs.replace(whole, messages=[], **rest)
 
 
 def joined(log: Sequence[Record]) -> Iterator[tuple[Record, bool]]:
     """Joins the parts of decisions; tells whether the last one is still open.
 
-    Undecided records between two parts (the run was parked half-way) come before the joined decision.
+    Undecided records between two parts (the run was parked half-way) come after the decision: their messages belong to
+    the next one.
     """
-    open_record: Record | None = None
+    whole: Record | None = None
+    between: list[Record] = []
     for record in log:
-        if open_record is not None and not record.undecided:
-            record = msgspec.structs.replace(
-                open_record,
-                commands=[*open_record.commands, *record.commands],
-                outcome=record.outcome,
-                more=record.more,
-                summary=record.summary,
-            )
-            open_record = None
-        if record.more:
-            open_record = record
+        if whole is None:
+            part = record
+        elif record.undecided:
+            between.append(record)
             continue
-        yield record, False
-    if open_record is not None:
-        yield open_record, True
+        else:
+            part = _join(whole, record)
+        whole = part if part.more else None
+        if whole is None:
+            yield part, False
+            yield from ((kept, False) for kept in between)
+            between.clear()
+    if whole is not None:
+        yield whole, True
+        yield from ((kept, False) for kept in between)
+
+
+def _groups(record: Record) -> list[dict[str, list[Any]]]:
+    """Divides the lists, and leaves the outcome room in the last group."""
+    bare = msgspec.structs.replace(record, messages=[], outcome=None, **{name: [] for name in _LISTS})
+    room = RECORD_BYTES_MAX - len(encode_record(bare)) - _ENVELOPE_ROOM
+    groups: list[dict[str, list[Any]]] = [{}]
+    used = sum(len(_ENCODER.encode(message)) + 1 for message in record.messages)
+    for name in _LISTS:
+        for item in getattr(record, name):
+            size = len(_ENCODER.encode(item)) + 1
+            if used + size > room:
+                groups.append({})
+                used = 0
+            groups[-1].setdefault(name, []).append(item)
+            used += size
+    if record.outcome is not None and used + len(_ENCODER.encode(record.outcome)) > room:
+        groups.append({})
+    return groups
+
+
+def _join(first: Record, second: Record) -> Record:
+    lists = {name: [*getattr(first, name), *getattr(second, name)] for name in _LISTS}
+    return msgspec.structs.replace(
+        first, outcome=second.outcome, more=second.more, summary=second.summary, at_us=second.at_us, **lists
+    )
+
+
+def _going_on(summary: Summary) -> Summary:
+    return summary if summary.status not in ENDED else msgspec.structs.replace(summary, status="running", ended_at_us=0)

@@ -6,19 +6,24 @@ import asyncio
 import random as random_module
 import uuid
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 import msgspec
 
 from .durations import Duration, due_at_us, duration_us
 from .errors import NotInWorkflow
 from .execution import Execution
-from .loop import Loop
+from .loop import running_loop
 from .names import check_token
+from .values import check_type
 
 T = TypeVar("T")
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TYPE_SHOWN_MAX: Final = 64
+"""A hook's type is named in each of the run's records while it is open."""
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,8 +40,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _execution(what: str) -> Execution:
-    loop = asyncio._get_running_loop()
-    if not isinstance(loop, Loop):
+    loop = running_loop()
+    if loop is None:
         raise NotInWorkflow(f"{what} works inside a workflow; elsewhere use the standard library")
     execution = loop.host
     assert isinstance(execution, Execution)
@@ -72,33 +77,35 @@ def _wake(future: asyncio.Future[None]) -> None:
 @overload
 async def hook(name: str, /, *, timeout: Duration | None = None) -> Any: ...
 @overload
-async def hook(name: str, type: type[T], /, *, timeout: Duration | None = None) -> T: ...
-async def hook(name: str, type: Any = Any, /, *, timeout: Duration | None = None) -> Any:
+async def hook(name: str, type_: type[T], /, *, timeout: Duration | None = None) -> T: ...
+async def hook(name: str, type_: Any = Any, /, *, timeout: Duration | None = None) -> Any:
     """Waits for one message of that name and returns its payload.
 
-    Payloads sent before are kept, in order; each is taken once. A payload that does not fit `type` is recorded as
+    Payloads sent before are kept, in order; each is taken once. A payload that does not fit `type_` is recorded as
     refused and the run goes on waiting.
 
     Args:
         name: The hook's name, a subject token.
-        type: A msgspec Struct, dataclass, pydantic model or any other type; plain JSON without one.
+        type_: A msgspec Struct, dataclass, pydantic model or any other type; plain JSON without one.
         timeout: How long to wait at most.
 
     Raises:
+        DefinitionError: No JSON can fit the type.
         HookExpired: The timeout passed first; a subclass of TimeoutError.
         InvalidName: The name cannot be a token.
         NotInWorkflow: No workflow is running.
     """
     execution = _execution("hook()")
     check_token("hook name", name)
+    check_type(type_, where=f"type of hook {name!r}")
     timeout_us = 0 if timeout is None else max(1, duration_us(timeout, what=f"timeout of hook {name!r}"))
-    type_name = "" if type is Any else getattr(type, "__name__", str(type))
-    return await execution.wait_hook(name, type, type_name, timeout_us)
+    shown = "" if type_ is Any else str(getattr(type_, "__name__", type_))[:_TYPE_SHOWN_MAX]
+    return await execution.wait_hook(name, type_, shown, timeout_us)
 
 
 def now() -> datetime:
     """Tells the run's time, aware, in UTC: the server's time of the newest message, never backwards."""
-    return datetime.fromtimestamp(_execution("now()").loop.now_us / 1e6, UTC)
+    return _instant(_execution("now()").loop.now_us)
 
 
 def random() -> random_module.Random:
@@ -118,10 +125,14 @@ def info() -> RunInfo:
         app=execution.app,
         workflow=execution.key.workflow,
         run_id=execution.key.run,
-        started_at=datetime.fromtimestamp(execution.started_at_us / 1e6, UTC),
+        started_at=_instant(execution.started_at_us),
         code=execution.workflow.code_hash,
         commands=execution.last_command,
     )
+
+
+def _instant(at_us: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=at_us)
 
 
 def shield() -> AbstractAsyncContextManager[None]:

@@ -68,7 +68,7 @@ class Parked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why a run cannot decide, and when it is tried again."""
 
     code: str
-    """`mismatch`, `unknown_workflow`, `newer_record`, `blocked`, `error`, `missing_value`, `invalid_start`."""
+    """`mismatch`, `unknown_workflow`, `newer_record`, `blocked`, `deadly`, `error`, `missing_value`, `invalid_start`."""
     reason: str
     tries: int
     retry_at_us: int
@@ -93,6 +93,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     steps_open: int = 0
     timers_open: int = 0
     hooks_open: list[OpenWait] = []
+    """The first `HOOKS_SHOWN_MAX` of them."""
+    hooks_more: int = 0
+    """Open hooks besides those."""
     failures: int = 0
     """Failed attempts of steps so far."""
 
@@ -120,9 +123,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     commands: list[Command] = []
     retries: list[Retry] = []
     refused: list[Refused] = []
+    kept: int = 0
+    """So many of the last messages, of those that waited and these, wait still: the run is on pause."""
+    unparked: bool = False
+    """The run was parked before this decision."""
     undecided: bool = False
     """The messages are kept for later: the run is paused, parked or not yet started."""
     parked: Parked | None = None
+    expired: bool = False
+    """Nobody has started the run in time: the messages kept for it are dead, and this log is about to be purged (R4)."""
     outcome: Outcome | None = None
     more: bool = False
     summary: Summary
@@ -148,13 +157,16 @@ def decode_record(raw: bytes) -> Record:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         version = _version(raw)
         if version > VERSION:
-            raise BadLog(
-                f"record of version {version}, this worker reads up to {VERSION}; update the worker"
-            ) from error
+            raise _newer(version) from error
         raise BadLog(f"not a record: {error}") from error
     if record.v > VERSION:
-        raise BadLog(f"record of version {record.v}, this worker reads up to {VERSION}; update the worker")
+        raise _newer(record.v)
     return record
+
+
+def _newer(version: int) -> BadLog:
+    text = f"record of version {version}, this worker reads up to {VERSION}; update the worker"
+    return BadLog(text, is_newer=True)
 
 
 class _Versioned(msgspec.Struct):
@@ -180,10 +192,13 @@ class _Arguments(msgspec.Struct, frozen=True, array_like=True):
 
 
 def start_hash(args: msgspec.Raw | bytes, kwargs: msgspec.Raw | bytes | None, ref: Ref | None = None) -> str:
-    """Hashes a start's arguments, whatever their white space and the order of their keys: equal hash, same start (R15)."""
+    """Hashes a start's arguments: equal hash, same start (R15).
+
+    White space and the order of keys do not matter, nor whether `kwargs` is absent, null or empty.
+    """
     plain = _Arguments(
         args=msgspec.json.decode(args),
-        kwargs=None if kwargs is None else msgspec.json.decode(kwargs),
+        kwargs=msgspec.json.decode(kwargs) or None if kwargs is not None else None,
         ref=ref.sha256 if ref else "",
     )
     return blake2b(msgspec.json.encode(plain, order="deterministic"), digest_size=8).hexdigest()

@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Iterable
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -40,6 +40,7 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             RegistrationError: One line: which module, and what is wrong with it.
         """
+        names = list(names)
         registry = cls(workflows={}, steps={})
         for name in names:
             registry.add_module(_imported(name))
@@ -51,12 +52,16 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
 
     def add_module(self, module: ModuleType) -> None:
         """Collects the workflows and steps that a module's namespace holds."""
-        for value in list(vars(module).values()):
+        for value in cast("list[object]", list(vars(module).values())):
             if isinstance(value, (Workflow, Step)):
-                self.add(value)
+                self.add(cast("Workflow[..., Any] | Step[..., Any]", value))
 
     def add(self, definition: Workflow[..., Any] | Step[..., Any]) -> None:
-        """Adds one definition. Raises RegistrationError when its name is taken by another."""
+        """Adds one definition.
+
+        Raises:
+            RegistrationError: Its name is taken by another, or no JSON can fit one of its parameters or its result.
+        """
         kind = "workflow" if isinstance(definition, Workflow) else "step"
         known: dict[str, Any] = self.workflows if isinstance(definition, Workflow) else self.steps
         other = known.setdefault(definition.name, definition)
@@ -65,6 +70,10 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
                 f"{kind} {definition.name!r} is defined twice: in {other.__module__} and {definition.__module__}; "
                 "give one of them another name="
             )
+        try:
+            definition.signature.check()
+        except DefinitionError as error:
+            raise RegistrationError(str(error)) from error
 
     @property
     def queues(self) -> list[str]:

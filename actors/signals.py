@@ -5,9 +5,5 @@
 from __future__ import annotations
 
 
-class Halt(BaseException):
-    """The run cannot decide further; why stands in the execution's `failure`."""
-
-
 class Blocked(BaseException):
-    """Raised by the watchdog into a fold that holds the loop."""
+    """Ends a fold that holds the loop: raised by the loop's own bound, or into it by the watchdog."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
@@ -10,7 +9,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 from .durations import Duration, duration_us
 from .errors import DefinitionError
 from .limits import STEP_RECOVERIES_MAX, STEP_RETRIES
-from .loop import Loop
+from .loop import running_loop
 from .names import check_token
 from .retry import RetryPolicy
 from .values import Signature
@@ -51,8 +50,8 @@ class Step(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Asks for the step to run (in a workflow) or calls the function (elsewhere; a sync function returns its value)."""
-        loop = asyncio._get_running_loop()
-        if isinstance(loop, Loop):
+        loop = running_loop()
+        if loop is not None:
             return cast("Coroutine[Any, Any, R]", cast(Any, loop.host).run_step(self, args, kwargs))
         return cast("Coroutine[Any, Any, R]", self.function(*args, **kwargs))
 
@@ -91,7 +90,7 @@ def step(
     non_retryable: Sequence[type[BaseException] | str] = (),
     max_recovery_attempts: int = STEP_RECOVERIES_MAX,
 ) -> StepDecorator: ...
-def step(
+def step(  # noqa: PLR0913  the options of a step, all by name
     function: Callable[..., Any] | None = None,
     /,
     *,

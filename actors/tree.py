@@ -15,7 +15,9 @@ from typing import Final, NamedTuple, TypeAlias, TypeGuard, cast
 
 import msgspec
 
-from . import models
+from .models import dump as dump_model
+from .models import is_model
+from .models import parts as parts_of_model
 
 INT_MIN: Final = -(2**63)
 INT_MAX: Final = 2**64 - 1
@@ -49,8 +51,8 @@ class Flaw(NamedTuple):
 
 def encode_part(value: object) -> object:
     """Extends msgspec's encoder: gives the JSON of what msgspec does not know. Raises TypeError."""
-    if models.is_model(value):
-        return msgspec.Raw(models.dump(value))
+    if is_model(value):
+        return msgspec.Raw(dump_model(value))
     raise TypeError(f"object of type {_type_name(value)}")
 
 
@@ -73,8 +75,8 @@ def children(value: object) -> Iterator[tuple[Segment, object]]:
         for name in names:
             if hasattr(value, name):
                 yield name, getattr(value, name)
-    elif models.is_model(value):
-        yield from models.parts(value)
+    elif is_model(value):
+        yield from parts_of_model(value)
 
 
 def nodes(value: object) -> Iterator[object]:
@@ -124,7 +126,7 @@ def find_flaw(value: object, *, depth_max: int, path: str = "$") -> Flaw | None:
         found = find_flaw(part, depth_max=depth_max - (segment is not None), path=path + _shown(segment))
         if found is not None:
             return found
-    if is_leaf or models.is_model(value):
+    if is_leaf or is_model(value):
         reason = _leaf_reason(value)
         return None if reason is None else Flaw(path, reason)
     return None

@@ -53,10 +53,15 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
 
 
 class PackedArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `Work.ref` names: arguments too large for the message."""
+    """What a `ref` to arguments names, of a start or of a step: arguments too large for the message."""
 
     args: msgspec.Raw = NO_ARGS
     kwargs: OptionalRaw = None
+
+
+def packed_object(args: bytes, kwargs: bytes | None) -> bytes:
+    """Joins arguments into the object that a `ref` names; `PackedArguments` reads it."""
+    return b'{"args":' + args + b',"kwargs":' + (kwargs or b"null") + b"}"
 
 
 _ENCODER: Final = msgspec.json.Encoder()

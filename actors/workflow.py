@@ -10,8 +10,8 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from .durations import Duration, duration_us
 from .errors import DefinitionError
-from .loop import adopt_globals
 from .names import check_token
+from .stand_ins import adopt_globals
 from .step import Step
 from .values import Signature, encode
 
@@ -162,6 +162,7 @@ def _feed_code(update: Callable[[bytes], None], code: CodeType, names: set[str])
         if isinstance(constant, CodeType):
             _feed_code(update, constant, names)
         elif isinstance(constant, frozenset):
-            update(repr(sorted(map(repr, constant))).encode(errors="replace"))  # a frozenset's own order is random
+            # A frozenset's own order is random.
+            update(repr(sorted(map(repr, cast("frozenset[object]", constant)))).encode(errors="replace"))
         else:
             update(repr(constant).encode(errors="replace"))

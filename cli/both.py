@@ -39,7 +39,7 @@ def run(settings: Settings, modules: Sequence[str], concurrency: int, lifeline: 
     async def work() -> int:
         js = await connection.connect(settings, name="wfctl dev", is_one_shot=False)
         try:
-            changes = await provision(js, App(settings.app), queues=registry.queues)
+            changes = await provision(js, App(settings.app), queues=registry.queues, workflows=registry.workflows)
             print(f"streams: app {settings.app}, {len(changes)} changes by provisioning", flush=True)
         finally:
             await js.close()

@@ -204,7 +204,9 @@ def _lags(app: App, inventory: Inventory, workers: Sequence[Worker]) -> list[Fin
             if not consumer.messages:
                 continue
             kind, _, rest = name.partition("_")
-            served = rest in pulled if kind == "queue" else rest.isdigit() and int(rest) in owned
+            # What has no partition (the mailbox's strays) any actor worker serves.
+            is_owned = int(rest) in owned if rest.isdigit() else bool(owned)
+            served = rest in pulled if kind == "queue" else is_owned
             findings.append(
                 Finding(
                     level="ok" if served else "wrong",

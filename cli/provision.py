@@ -32,11 +32,13 @@ def provision(
 
     if not modules and not queues and not drop and not dry_run:
         raise UsageProblem("give the app's modules with -m, or its queues with --queue")
-    wanted = list(queues or [])
+    wanted, workflows = list(queues or []), list[str]()
     if modules:
         from ..client.modules import load
 
-        wanted += load(modules).queues
+        registry = load(modules)
+        wanted += registry.queues
+        workflows += registry.workflows
 
     async def work(connected: Connection) -> None:
         js = connection.jetstream_of(connected)
@@ -46,7 +48,13 @@ def provision(
         from ..streams.provision import provision as make
 
         changes = await make(
-            js, connected.app, queues=wanted, partitions=partitions, replicas=replicas, dropped_queues=drop or []
+            js,
+            connected.app,
+            queues=wanted,
+            partitions=partitions,
+            replicas=replicas,
+            dropped_queues=drop or [],
+            workflows=workflows,
         )
         for change in changes:
             detail = f": {change.detail}" if change.detail else ""

@@ -101,6 +101,7 @@ async def open_actors(
     app = App(settings.app)
     facts = await _checked(js, settings, registry.queues, modules)
     worker_id = new_worker_id()
+    options = msgspec.structs.replace(options, known_workflows=facts.workflows)
     worker = ActorWorker(
         js, app, registry, worker_id=worker_id, key=facts.key, partitions=facts.partitions, options=options
     )

@@ -14,7 +14,7 @@ import msgspec
 from ..actors.errors import BadLog
 from ..actors.events import Event, events_of
 from ..actors.names import RunKey
-from ..actors.records import VERSION, Record, decode_record, record_hash
+from ..actors.records import Record, decode_record, record_hash
 from ..streams.ports import Broker, Stored
 from ..streams.subjects import App
 from .closing import closing
@@ -41,8 +41,8 @@ class Chain:
         """Returns the record if it follows the last one, or is the first that retention has left; None otherwise."""
         try:
             record = decode_record(raw)
-        except BadLog:
-            if _is_newer(raw):
+        except BadLog as error:
+            if error.is_newer:
                 raise
             return None
         if self._k and (record.k != self._k + 1 or record.prev != self._prev):
@@ -114,14 +114,3 @@ class Reader:
 
     def _follow(self, key: RunKey) -> AsyncIterator[Stored]:
         return self._broker.scan(self._app.log, self._app.log_of(key), follow=True)
-
-
-class _Versioned(msgspec.Struct):
-    v: int = 0
-
-
-def _is_newer(raw: bytes) -> bool:
-    try:
-        return msgspec.json.decode(raw, type=_Versioned).v > VERSION
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False

@@ -10,11 +10,11 @@ from typing import Final
 
 import msgspec
 
-from ..actors.execution import arguments_object
 from ..actors.limits import READ_AGAIN_S
 from ..actors.messages import Start
 from ..actors.names import RunKey, check_token
 from ..actors.records import Record, StartMark, start_hash
+from ..actors.work import packed_object
 from .faults import refused, taken
 from .sender import RunMessage, message_id
 from .session import Session
@@ -31,7 +31,7 @@ class Starting:
     def __init__(self, session: Session, workflow: str, run_id: str, args: bytes, kwargs: bytes | None) -> None:
         self._session = session
         self.key: Final = RunKey(check_token("workflow name", workflow), check_token("run id", run_id))
-        self._object = arguments_object(args, kwargs)
+        self._object = packed_object(args, kwargs)
         ref = session.claims.check(self._object, where=f"arguments of workflow {workflow}")
         if ref is not None:
             self._body = Start(id=message_id(), ref=ref)

@@ -10,8 +10,7 @@ import logging
 import os
 import secrets
 import socket
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine
 
 import anyio
 import anyio.abc
@@ -25,32 +24,28 @@ from ..actors.limits import (
     BLOCKED_MAX_S,
     BLOCKED_WARN_S,
     DRAIN_S,
-    SUSPECT_DELIVERIES,
+    EARLY_KEEP_US,
 )
 from ..actors.messages import Tick, encode_body
 from ..actors.names import RunKey
-from ..actors.records import ENDED, Summary
 from ..actors.registry import Registry
 from .answers import Answers
 from .crash_note import CrashNote
 from .effects import Effects, IndexEntry
 from .janitor import Janitor
-from .letters import read_stray
+from .loading import Suspicion
+from .open_runs import OpenRuns
 from .partition import Partition
 from .placement import Beat, Peers
 from .ports import Broker, Delivery, Outgoing, Subscription
-from .subjects import App
+from .strays import Strays
+from .subjects import App, partition_of
 from .telemetry import log
-from .turns import Turns
+from .turns import TurnOptions, Turns
 from .watchdog import Watchdog
 
 HELLO_S = 0.1
 """How long a new worker listens before it takes partitions: live ones answer a hello at once."""
-
-_OPEN_AFTER_S = 1.0
-"""A run this old gets its entry among the open ones (R20): most never need it."""
-
-_OPEN_BATCH = 500
 
 
 class ActorOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +63,7 @@ class ActorOptions(msgspec.Struct, frozen=True, kw_only=True):
     blocked_warn_s: float = BLOCKED_WARN_S
     blocked_max_s: float = BLOCKED_MAX_S
     drain_s: float = DRAIN_S
+    early_keep_us: int = EARLY_KEEP_US
     note_path: str | None = None
     sign_of_life: Callable[[], None] | None = None
     has_threads: bool = True
@@ -113,34 +109,35 @@ class ActorWorker:
             registry,
             self._effects,
             self._watchdog,
-            by=f"{worker_id}/{secrets.token_hex(4)}",
-            cached_max=options.cached_max,
-            spawn=self._spawn,
-            known_workflows=self._known_workflows,
-            on_started=self._on_started,
-            on_ended=self._on_ended,
+            self,
+            TurnOptions(
+                by=f"{worker_id}/{secrets.token_hex(4)}",
+                cached_max=options.cached_max,
+                early_keep_us=options.early_keep_us,
+            ),
         )
+        self._open_runs = OpenRuns(broker, app, self._effects, summary_of=self._turns.summary_of)
         self._partitions = [
-            Partition(number, broker, app, key, on_letters=self._turns.deliver, spawn=self._spawn)
+            Partition(number, broker, app, key, on_letters=self._turns.deliver, spawn=self.spawn)
             for number in range(partitions)
         ]
         self._answers = Answers(broker, app)
-        self._janitor = Janitor(broker, app, partitions=partitions, is_on_duty=lambda: self._partitions[0].is_claimed)
-        self._young: OrderedDict[RunKey, tuple[float, int]] = OrderedDict()
+        self._strays = Strays(broker, app, self._effects, on_strays=self._turns.deliver, is_on_duty=self._is_on_duty)
+        self._janitor = Janitor(broker, app, partitions=partitions, is_on_duty=self._is_on_duty)
         self._tasks: anyio.abc.TaskGroup | None = None
         self._is_draining = anyio.Event()
         self._is_ready = anyio.Event()
         self._changed = anyio.Event()
         self._placing = anyio.Lock()
-        if self._note.suspect is not None and (
-            self._note.suspect.is_blocked or self._note.suspect.deliveries >= SUSPECT_DELIVERIES
-        ):
+        for suspect in self._note.suspects:
             reason = (
                 "the workflow held the loop until its worker was replaced"
-                if self._note.suspect.is_blocked
-                else "its worker died while it was folded, more than once"
+                if suspect.is_blocked
+                else f"{suspect.deaths} workers died while they ran its code"
             )
-            self._turns.suspects[self._note.suspect.key] = f"{reason}; change its code, then unpark the run"
+            self._turns.suspects[suspect.key] = Suspicion(
+                "blocked" if suspect.is_blocked else "deadly", f"{reason}; change its code, then unpark the run"
+            )
 
     # --- life ---------------------------------------------------------------------------------------
     async def run(self) -> None:
@@ -156,21 +153,21 @@ class ActorWorker:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
                 subscriptions.append(await self._broker.listen(self._app.beat("*"), self._on_beat))
-                subscriptions.append(await self._answers.open(self._spawn))
+                subscriptions.append(await self._answers.open(self.spawn))
                 self._send_beat(hello=True)
                 await anyio.sleep(HELLO_S)
                 await self._place()
-                subscriptions.append(
-                    await self._broker.consume(self._app.mail, self._app.strays_consumer, self._on_strays)
-                )
+                await self._strays.open()
+                subscriptions.append(self._strays)
                 self._is_ready.set()
                 self._send_beat()
                 log("worker.ready", worker=self.worker_id, app=self._app.name, partitions=len(self._claimed()))
-                self._spawn(self._wake_parked)
+                self.spawn(self._wake_parked)
                 tasks.start_soon(self._turns.run)
                 tasks.start_soon(self._keep_beating)
                 tasks.start_soon(self._keep_placing)
-                tasks.start_soon(self._keep_index)
+                tasks.start_soon(self._open_runs.run)
+                tasks.start_soon(self._strays.run)
                 tasks.start_soon(self._janitor.run)
                 await self._is_draining.wait()
                 await self._hand_over()
@@ -208,6 +205,7 @@ class ActorWorker:
     async def _hand_over(self) -> None:
         """Stops pulling, finishes turns, gives the pins up (R6)."""
         with anyio.move_on_after(self._options.drain_s):
+            await self._strays.close()
             async with self._placing:
                 claimed = [p for p in self._partitions if p.is_open]
                 async with anyio.create_task_group() as tasks:
@@ -222,15 +220,9 @@ class ActorWorker:
         with anyio.move_on_after(1):
             await self._broker.flush()
 
-    def _on_strays(self, deliveries: Sequence[Delivery]) -> None:
-        self._turns.deliver([read_stray(self._app, delivery) for delivery in deliveries])
-
-    def _spawn(self, function: Callable[..., Coroutine[object, object, None]], *args: object) -> None:
-        if self._tasks is not None:
-            self._tasks.start_soon(function, *args)
-
-    def _known_workflows(self) -> Collection[str]:
-        return {*self._options.known_workflows, *self._peers.workflows()}
+    def _is_on_duty(self) -> bool:
+        """Tells whether this worker does what one of an app's workers does for all."""
+        return self._partitions[0].is_claimed
 
     # --- beats and placement ------------------------------------------------------------------------------
     def _claimed(self) -> list[int]:
@@ -330,6 +322,7 @@ class ActorWorker:
             with anyio.move_on_after(self._options.drain_s):
                 await self._turns.wait_idle(partition.number)
             self._turns.drop(partition.number)
+            self._open_runs.drop(lambda key: partition_of(key.run, len(self._partitions)) == partition.number)
             await self._broker.flush()
             await partition.unpin()
         if role == "standby":
@@ -337,43 +330,25 @@ class ActorWorker:
         elif partition.is_open:
             await partition.release()
 
-    # --- index ---------------------------------------------------------------------------------------------
-    def _on_started(self, key: RunKey, started_at_us: int) -> None:
-        if key not in self._young:
-            self._young[key] = (anyio.current_time() + _OPEN_AFTER_S, started_at_us)
+    # --- what turns ask for (`turns.Host`) ------------------------------------------------------------------
+    def spawn(self, function: Callable[..., Coroutine[object, object, None]], /, *args: object) -> None:
+        if self._tasks is not None:
+            self._tasks.start_soon(function, *args)
 
-    def _on_ended(self, key: RunKey) -> bool:
-        """Tells whether the run may have entries among the open or parked."""
-        return self._young.pop(key, None) is None
+    def known_workflows(self) -> Collection[str]:
+        return {*self._options.known_workflows, *self._peers.workflows()}
 
-    async def _keep_index(self) -> None:
-        """Writes runs that have lasted into the index; what is lost in a crash, `wfctl reindex` restores."""
-        while True:
-            await anyio.sleep(_OPEN_AFTER_S / 2)
-            now = anyio.current_time()
-            batch: list[Outgoing] = []
-            keys: list[RunKey] = []
-            while self._young and len(batch) < _OPEN_BATCH:
-                key, (due, started_at_us) = next(iter(self._young.items()))
-                if due > now:
-                    break
-                del self._young[key]
-                summary = self._turns.summary_of(key)
-                if not isinstance(summary, Summary):
-                    summary = Summary(status="running", started_at_us=started_at_us)
-                if summary.status not in ENDED:
-                    keys.append(key)
-                    batch.append(self._effects.index_entry("open", key, summary))
-            if batch:
-                try:
-                    await self._broker.publish_many(batch)
-                except BrokerError as error:
-                    log("index.failed", logging.WARNING, error=error)
-                for key in keys:
-                    summary = self._turns.summary_of(key)
-                    if isinstance(summary, Summary) and summary.status in ENDED:
-                        await self._broker.purge(self._app.index, self._app.index_of("open", key))
+    def on_started(self, key: RunKey, started_at_us: int, *, is_new: bool) -> None:
+        self._open_runs.on_started(key, started_at_us, is_new=is_new)
 
+    def on_settled(self, partition: int, delivery: Delivery) -> None:
+        """See `turns.Host`."""
+        self._partitions[partition].settled(delivery)
+
+    def on_ended(self, key: RunKey) -> bool:
+        return self._open_runs.on_ended(key)
+
+    # --- parked runs ----------------------------------------------------------------------------------------
     async def _wake_parked(self) -> None:
         """Tries parked runs again at the start of a worker: its code may be what they wait for (R3)."""
         try:

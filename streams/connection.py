@@ -21,7 +21,7 @@ from nats import errors as nats_errors
 from nats.aio.client import Client, Srv
 from nats.aio.subscription import Subscription as NatsSubscription
 
-from ..actors.errors import BrokerError, InvalidName, PayloadTooLarge, ServerLost, WrongCredentials
+from ..actors.errors import BrokerError, PayloadTooLarge, ServerLost, WrongCredentials
 from ..actors.limits import (
     CONNECT_TIMEOUT_S,
     DIAL_PAUSE_S,
@@ -34,11 +34,11 @@ from ..actors.limits import (
     RECONNECT_PAUSE_S,
     RECONNECTS_ONE_SHOT_MAX,
     RETIRED_S,
-    SUBJECT_BYTES_MAX,
     UNSENT_BYTES_MAX,
     WRITE_BYTES,
 )
 from .frames import FrameParser, Sink
+from .subjects import check_subject
 from .telemetry import log
 
 if TYPE_CHECKING:
@@ -400,23 +400,6 @@ class Wire(Client):
             RuntimeError,
         ) as error:  # uvloop raises for a transport that is closing; the read loop sees it too
             self._reason = _shown(error)
-
-
-def check_subject(subject: str) -> None:
-    """Refuses what would break the protocol line: the server would close the connection for good.
-
-    Raises:
-        InvalidName: It is empty, too long, or holds a space or control character.
-    """
-    if (
-        not subject
-        or len(subject) > SUBJECT_BYTES_MAX
-        or " " in subject
-        or not (subject.isascii() and subject.isprintable())
-    ):
-        raise InvalidName(
-            f"subject {ascii(subject)[:80]} cannot be sent: printable ASCII without spaces, at most {SUBJECT_BYTES_MAX} bytes"
-        )
 
 
 def _tell(callback: Callable[[], None]) -> None:

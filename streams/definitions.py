@@ -28,9 +28,8 @@ from ..actors.limits import (
     PULLS_WAITING_MAX,
     WORK_ACK_WAIT_S,
 )
-from .objects import object_stream
-from .pull import GROUP
-from .subjects import App
+from .ports import GROUP
+from .subjects import App, object_stream
 
 SCHEMA: Final = 1
 """Version of streams, consumers and subjects; a newer one on the server is refused."""
@@ -39,6 +38,8 @@ META_SCHEMA: Final = "jetrun.schema"
 META_APP: Final = "jetrun.app"
 META_PARTITIONS: Final = "jetrun.partitions"
 META_KEY: Final = "jetrun.key"
+META_WORKFLOWS: Final = "jetrun.workflows"
+"""Names of the app's workflows, with commas between."""
 
 _NS: Final = 1_000_000_000
 
@@ -102,8 +103,11 @@ class Definitions(NamedTuple):
     """By stream."""
 
 
-def define(app: App, *, queues: Iterable[str], partitions: int) -> Definitions:
+def define(app: App, *, queues: Iterable[str], partitions: int, workflows: Iterable[str] = ()) -> Definitions:
     """Names everything that an app needs.
+
+    Args:
+        workflows: Names to be kept with the streams; none leaves those that are kept.
 
     Raises:
         DefinitionError: The number of partitions is out of bounds.
@@ -112,6 +116,7 @@ def define(app: App, *, queues: Iterable[str], partitions: int) -> Definitions:
     if not 1 <= partitions <= PARTITIONS_MAX:
         raise DefinitionError(f"{partitions} partitions; give 1 to {PARTITIONS_MAX}")
     prefix, meta = f"wf.{app.name}", {META_SCHEMA: str(SCHEMA), META_APP: app.name}
+    names = ",".join(sorted(set(workflows)))
     streams = [
         StreamDefinition(
             name=app.log,
@@ -170,7 +175,7 @@ def define(app: App, *, queues: Iterable[str], partitions: int) -> Definitions:
             max_msg_size=MAIL_MESSAGE_BYTES_MAX,
             max_msgs_per_subject=MAIL_MESSAGES_PER_SUBJECT_MAX,
             subject_transform=mail_transform(app, partitions),
-            metadata={**meta, META_PARTITIONS: str(partitions)},
+            metadata={**meta, META_PARTITIONS: str(partitions), **({META_WORKFLOWS: names} if names else {})},
         ),
     ]
     consumers = {

@@ -18,8 +18,9 @@ import msgspec
 from ..actors.admission import Verdict
 from ..actors.commands import Retry, RunStep
 from ..actors.decision import Owed
-from ..actors.errors import BadMessage, BrokerError, ErrorInfo
-from ..actors.messages import Ref, StepResult, Tick, decode_body, encode_body
+from ..actors.errors import BadMessage, BrokerError, ErrorInfo, OutcomeUnknown
+from ..actors.limits import REASON_CHARS_MAX
+from ..actors.messages import Message, Ref, StepResult, Tick, decode_body, encode_body
 from ..actors.names import RunKey
 from ..actors.records import Outcome, Summary
 from ..actors.work import Work, decode_work, encode_work, token
@@ -69,7 +70,13 @@ class Debt(msgspec.Struct, frozen=True):
     summary: Summary
     is_repeat: bool = False
     is_old: bool = False
-    """The run may have left entries in INDEX."""
+    """The run may have left entries in INDEX, and timers of the engine's own, that `owed` does not tell."""
+    has_deadline: bool = False
+    """The workflow has a `max_duration`: its timer waits since the start."""
+    log_seq: int = 0
+    """Of the record that owes."""
+    letters: Sequence[Letter] = ()
+    """At hand for the run: dead letters made of them keep their headers."""
 
 
 def done_of(key: RunKey, outcome: Outcome) -> Done:
@@ -123,6 +130,10 @@ class Effects:
         for debt in purges:
             await self._purge(debt)
         for debt in debts:
+            for verdict in debt.owed.refused:
+                await self.bury_verdict(debt.key, verdict, debt.letters)
+            if debt.owed.is_expired:
+                await self._forget(debt)
             if debt.owed.outcome is not None:
                 self.notify_done(debt.key, debt.owed.outcome)
 
@@ -138,6 +149,7 @@ class Effects:
         self, delivery: Delivery, key: RunKey | None, *, code: str, reason: str, message_id: str = ""
     ) -> None:
         """Puts a message among the dead letters, durably, and tells who may be waiting."""
+        reason = reason if len(reason) <= REASON_CHARS_MAX else reason[: REASON_CHARS_MAX - 1] + "…"
         log("message.dead", logging.WARNING, code=code, reason=reason, subject=delivery.subject, seq=delivery.seq)
         await self.publish(dead_letter(self._app, delivery, key, code=code, reason=reason))
         if key is not None:
@@ -149,10 +161,23 @@ class Effects:
         """Buries what intake could not read."""
         await self.bury(unreadable.delivery, unreadable.key, code=unreadable.code, reason=unreadable.reason)
 
-    async def bury_verdict(self, letter: Letter, verdict: Verdict) -> None:
-        """Buries what an actor refused."""
-        body_id = letter.message.body.id
-        await self.bury(letter.delivery, letter.key, code=verdict.code, reason=verdict.reason, message_id=body_id)
+    async def bury_verdict(self, key: RunKey, verdict: Verdict, letters: Iterable[Letter]) -> None:
+        """Buries what an actor refused.
+
+        Args:
+            letters: Where its delivery may be; one that is in the log alone was acked long ago.
+        """
+        message = verdict.message
+        delivery = next(
+            (x.delivery for x in letters if x.message.seq == message.seq and x.message.source == message.source), None
+        )
+        await self.bury(
+            delivery or self._as_delivered(key, message),
+            key,
+            code=verdict.code,
+            reason=verdict.reason,
+            message_id=message.body.id,
+        )
 
     async def publish(self, message: Outgoing) -> None:
         """Publishes until it is stored; for messages that are safe to repeat."""
@@ -189,6 +214,12 @@ class Effects:
         return Outgoing(self._app.index_of(state, key), msgspec.json.encode(entry))
 
     # --- messages -----------------------------------------------------------------------------------
+    def _as_delivered(self, key: RunKey, message: Message) -> Delivery:
+        """Makes a delivery of what the log holds of it: all but its headers."""
+        verb = f"{message.verb}.{message.name}" if message.name else message.verb
+        subject = self._app.mailbox(partition_of(key.run, self._partitions), key, verb)
+        return Delivery(subject, message.raw, message.seq, message.at_us, 1, 0, "")
+
     def _work(self, key: RunKey, command: RunStep, attempt: int, _n: int) -> Outgoing:
         return Outgoing(
             self._app.work_of(command.queue, key, command.n), self._work_body(key, command, attempt), {EXPECT_LAST: "0"}
@@ -301,9 +332,13 @@ class Effects:
             if found >= attempt:
                 return True
         mailbox = self._app.mailbox(partition_of(key.run, self._partitions), key, "step")
-        for stored in await self._broker.read(self._app.mail, mailbox):
+        newest = await self._broker.last(self._app.mail, mailbox)
+        stored = await self._broker.read(self._app.mail, mailbox) if newest is not None else []
+        if newest is not None and (not stored or stored[-1].seq < newest.seq):
+            raise OutcomeUnknown(f"{mailbox} was read up to before message {newest.seq}, the newest; ask again")
+        for message in stored:
             try:
-                body = decode_body("step", "", stored.payload)
+                body = decode_body("step", "", message.payload)
             except BadMessage:
                 continue
             if isinstance(body, StepResult) and body.command == command.n and body.attempt >= attempt:
@@ -327,8 +362,9 @@ class Effects:
             subjects.append((app.timers, app.timers_of_run(key)))
         else:
             subjects += [(app.timers, app.timer(partition, key, str(n))) for n in owed.closed_timers]
-            if is_end and debt.is_old:
-                subjects += [(app.timers, app.timer(partition, key, name)) for name in ("max", "park", "early")]
+            if is_end and (debt.is_old or debt.has_deadline):
+                names = ("max", "park", "early") if debt.is_old else ("max",)
+                subjects += [(app.timers, app.timer(partition, key, name)) for name in names]
         if is_end and debt.is_old:
             subjects += [(app.index, app.index_of("open", key)), (app.index, app.index_of("parked", key))]
         elif owed.is_unparked:
@@ -339,6 +375,17 @@ class Effects:
         async with anyio.create_task_group() as tasks:
             for stream, subject in subjects:
                 tasks.start_soon(self._purge_one, stream, subject)
+
+    async def _forget(self, debt: Debt) -> None:
+        """Purges a log that has expired, before anything can be appended again (R4)."""
+        while True:
+            try:
+                await self._broker.purge(self._app.log, self._app.log_of(debt.key), to_seq=debt.log_seq)
+            except BrokerError as error:
+                log("purge.failed", logging.WARNING, run=debt.key, error=error)
+                await anyio.sleep(_BACKOFF_MAX_S)
+            else:
+                return
 
     async def _purge_one(self, stream: str, subject: str) -> None:
         try:

@@ -9,7 +9,7 @@ import msgspec
 
 from ..actors.errors import NotProvisioned
 from ..actors.limits import PARTITIONS
-from .definitions import META_KEY, META_PARTITIONS, ConsumerDefinition, StreamDefinition, define
+from .definitions import META_KEY, META_PARTITIONS, META_WORKFLOWS, ConsumerDefinition, StreamDefinition, define
 from .faults import STREAM_NOT_FOUND, fault_of
 from .jetstream import JetStream
 from .requests import ApiError
@@ -22,6 +22,8 @@ class AppFacts(NamedTuple):
     partitions: int
     key: bytes
     """Secret of the actor workers: proves that a step result answers work of theirs (R18)."""
+    workflows: frozenset[str] = frozenset()
+    """Names that were provisioned: a worker that lacks one of them waits for the deploy to reach it (R17)."""
 
 
 class StreamState(msgspec.Struct):
@@ -118,7 +120,8 @@ async def app_facts(js: JetStream, app: App) -> AppFacts:
         raise NotProvisioned(
             f"app {app.name!r} is not provisioned; run `wfctl provision` for it, or check the app's name"
         )
-    return AppFacts(partitions, bytes.fromhex(key))
+    names = mail.metadata.get(META_WORKFLOWS, "") if mail is not None else ""
+    return AppFacts(partitions, bytes.fromhex(key), frozenset(filter(None, names.split(","))))
 
 
 def partitions_of(mail: FoundStream | None) -> int:

@@ -15,10 +15,10 @@ from ..actors.limits import API_TIMEOUT_S, DIAL_WAIT_S, PUBLISH_TIMEOUT_S, PULL_
 from .connection import Login, Target, Wire
 from .faults import NO_RESPONDERS, check_version, denied
 from .objects import Objects
-from .ports import ConsumerState, OnDeliveries, OnNotice, Outgoing, PubAck, Stored, StreamState
+from .ports import GROUP, ConsumerState, OnDeliveries, OnNotice, Outgoing, PubAck, Stored, StreamState
 from .publisher import Publisher
-from .pull import GROUP, Pull
-from .reading import read_all, read_last, read_last_direct
+from .pull import Pull
+from .reading import read_all, read_last, read_last_direct, read_one
 from .requests import Requests
 from .scan import Scan
 
@@ -166,6 +166,9 @@ class JetStream:
     async def last(self, stream: str, subject: str) -> Stored | None:
         return await read_last(self.requests, stream, subject)
 
+    async def get(self, stream: str, seq: int) -> Stored | None:
+        return await read_one(self.requests, stream, seq)
+
     async def last_direct(self, stream: str, subject: str) -> Stored | None:
         return await read_last_direct(self.requests, stream, subject)
 
@@ -178,8 +181,13 @@ class JetStream:
         scan = Scan(self.wire, self.requests, stream, subject, follow=follow, last_per_subject=last_per_subject)
         return scan.messages()
 
-    async def purge(self, stream: str, subject: str, *, keep: int = 0) -> int:
-        body: dict[str, str | int] = {"filter": subject, "keep": keep} if keep else {"filter": subject}
+    async def purge(self, stream: str, subject: str, *, keep: int = 0, to_seq: int = 0) -> int:
+        assert not (keep and to_seq), "the server takes one of the two"
+        body: dict[str, str | int] = {"filter": subject}
+        if keep:
+            body["keep"] = keep
+        elif to_seq:
+            body["seq"] = to_seq + 1  # the first that stays
         purged = await self.requests.get(
             f"STREAM.PURGE.{stream}", body, _Purged, what=f"purge of {subject!r} in {stream}"
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from ..actors.errors import BadMessage
-from ..actors.messages import Message, StepResult, Tick, decode_body
+from ..actors.messages import Body, Message, StepResult, Tick, decode_body
 from ..actors.names import RunKey
 from ..actors.work import is_token_valid
 from .ports import Delivery
@@ -42,8 +42,7 @@ def read_mail(app: App, actors_key: bytes, partition: int, delivery: Delivery) -
         address = app.read_mail(delivery.subject)
         key = address.key
         body = decode_body(address.verb, address.name, delivery.payload)
-        if isinstance(body, StepResult) and not is_token_valid(actors_key, key, body.command, body.attempt, body.token):
-            raise BadMessage("token", f"the token of step command {body.command}, attempt {body.attempt} is wrong")
+        _check_token(actors_key, key, body)
     except BadMessage as bad:
         return Unreadable(delivery, partition, key, bad.code, bad.reason)
     message = Message(
@@ -59,7 +58,7 @@ def read_mail(app: App, actors_key: bytes, partition: int, delivery: Delivery) -
 
 
 def read_stray(app: App, delivery: Delivery) -> Unreadable:
-    """Reads a delivery that the server did not route to any partition: its subject holds a wildcard of its own."""
+    """Reads what no partition gets: its subject holds a wildcard of its own, or a byte that hides it (`strays.py`)."""
     key: RunKey | None = None
     try:
         address = app.read_mail(delivery.subject)
@@ -83,3 +82,9 @@ def read_fired(app: App, partition: int, delivery: Delivery) -> Letter | Unreada
         source=Message.FIRED, seq=delivery.seq, at_us=delivery.at_us, verb="timer", name="", raw=raw, body=body
     )
     return Letter(delivery, partition, key, message)
+
+
+def _check_token(actors_key: bytes, key: RunKey, body: Body) -> None:
+    """Refuses a step result whose sender was not given the work (R18). Raises BadMessage."""
+    if isinstance(body, StepResult) and not is_token_valid(actors_key, key, body.command, body.attempt, body.token):
+        raise BadMessage("token", f"the token of step command {body.command}, attempt {body.attempt} is wrong")

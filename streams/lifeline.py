@@ -8,16 +8,21 @@ loop does not turn. On Linux the kernel's parent-death signal is armed as well, 
 from __future__ import annotations
 
 import ctypes
+import faulthandler
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 VARIABLE: Final = "JETRUN_LIFELINE"
 """`<parent's pid>:<fd of the life pipe>:<fd of the beat pipe or ->`, followed by `:<path of the crash note>`."""
+
+SHOW_STACK: Final = signal.SIGUSR1
+"""Makes a child write its stack to standard error, even while something in it holds Python's lock."""
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -126,6 +131,8 @@ class Lifeline:
         for descriptor in (self._life_fd, self._beats_fd):
             os.set_inheritable(descriptor, False)  # noqa: FBT003  # the system's own signature
         os.set_blocking(self._beats_fd, False)
+        with suppress(ValueError, OSError):  # standard error is no file
+            faulthandler.register(SHOW_STACK, all_threads=False)
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         threading.Thread(target=self._die_with_parent, name="jetrun-lifeline", daemon=True).start()

@@ -21,7 +21,6 @@ from ..actors.errors import (
     ServerLost,
 )
 from ..actors.limits import API_TIMEOUT_S, PUBLISH_TIMEOUT_S, PULL_BATCH
-from .connection import check_subject
 from .faults import NO_RESPONDERS
 from .memory_faults import Faults
 from .memory_link import LinkState
@@ -31,6 +30,7 @@ from .memory_server import MemoryServer
 from .memory_stream import headers_size
 from .memory_subjects import matches
 from .ports import UNKNOWN, ConsumerState, OnDeliveries, OnNotice, Outgoing, PubAck, Stored, StreamState
+from .subjects import check_subject
 
 __all__ = ["Faults", "MemoryBroker", "MemoryServer"]
 
@@ -116,6 +116,9 @@ class MemoryBroker:
     async def last(self, stream: str, subject: str) -> Stored | None:
         return await self._call(API, lambda: self._server.stream(stream).last(subject))
 
+    async def get(self, stream: str, seq: int) -> Stored | None:
+        return await self._call(API, lambda: self._server.stream(stream).get(seq))
+
     async def last_direct(self, stream: str, subject: str) -> Stored | None:
         found = await self._call(API, lambda: self._server.as_of_replica(self._server.stream(stream).select(subject)))
         return found[-1] if found else None
@@ -147,8 +150,9 @@ class MemoryBroker:
             await self._wait_stored(stream, subject, seen_seq)
             page, seen_seq = await self._call(API, go_on)
 
-    async def purge(self, stream: str, subject: str, *, keep: int = 0) -> int:
-        return await self._call(API, lambda: self._server.purge(stream, subject, keep))
+    async def purge(self, stream: str, subject: str, *, keep: int = 0, to_seq: int = 0) -> int:
+        assert not (keep and to_seq), "the server takes one of the two"
+        return await self._call(API, lambda: self._server.purge(stream, subject, keep, to_seq))
 
     async def stream_state(self, stream: str) -> StreamState:
         return await self._call(API, lambda: self._server.stream(stream).state)

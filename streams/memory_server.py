@@ -23,9 +23,8 @@ from .memory_link import Link, LinkState
 from .memory_notices import Notices
 from .memory_stream import MemoryStream, Schedule
 from .memory_subjects import matches
-from .objects import object_stream
 from .ports import EXPECT_LAST, TRANSIENT_LAST, WRONG_LAST, Outgoing, PubAck, Stored
-from .subjects import App
+from .subjects import App, object_stream
 
 RESTART_FIRE_S: Final = 0.26
 """Schedules that came due while the server was down fire this long after its start (seen)."""
@@ -179,9 +178,9 @@ class MemoryServer:
         """Takes a publish that wants no answer."""
         self.accept(Outgoing(subject, payload))
 
-    def purge(self, stream: str, subject: str, keep: int) -> int:
+    def purge(self, stream: str, subject: str, keep: int, to_seq: int) -> int:
         found = self.stream(stream)
-        count = found.purge(subject, keep)
+        count = found.purge(subject, keep, to_seq)
         self._forget_dropped(stream, found)
         self._trace(f"purged {count} of {subject}")
         return count

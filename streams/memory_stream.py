@@ -109,9 +109,9 @@ class MemoryStream:
             del self.schedules[message.subject]
         return True
 
-    def purge(self, subject: str, keep: int = 0) -> int:
+    def purge(self, subject: str, keep: int = 0, to_seq: int = 0) -> int:
         seqs = self._seqs_of(subject)
-        doomed = seqs[: len(seqs) - keep] if keep else seqs
+        doomed = seqs[: len(seqs) - keep] if keep else [seq for seq in seqs if not to_seq or seq <= to_seq]
         for seq in doomed:
             self._drop(seq)
         return len(doomed)

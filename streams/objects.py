@@ -16,12 +16,13 @@ from typing import Final
 
 import msgspec
 
-from ..actors.errors import BrokerError
-from ..actors.limits import OBJECT_CHUNK_BYTES, OBJECT_TIMEOUT_S
+from ..actors.errors import BadValue
+from ..actors.limits import OBJECT_CHUNK_BYTES, OBJECT_TIMEOUT_S, VALUE_BYTES_MAX
 from ..actors.names import is_token
 from .faults import raise_for
 from .ports import Broker, Outgoing
 from .requests import Requests
+from .subjects import object_stream
 
 _ROLLUP: Final = {"Nats-Rollup": "sub"}
 
@@ -51,11 +52,6 @@ class _StreamInfo(msgspec.Struct):
 
 
 _DECODE: Final = msgspec.json.Decoder(_Info).decode
-
-
-def object_stream(bucket: str) -> str:
-    """Names the stream behind a bucket."""
-    return f"OBJ_{bucket}"
 
 
 class Objects:
@@ -98,15 +94,17 @@ class Objects:
         """Reads a value whole.
 
         Raises:
-            BrokerError: It is damaged: its chunks do not make its digest.
+            BadValue: It is too large, or damaged: its chunks do not make its digest.
         """
         info = await self._info(bucket, name)
         if info is None:
             return None
+        if info.size > VALUE_BYTES_MAX:
+            raise BadValue(f"object {name!r} has {info.size} bytes; at most {VALUE_BYTES_MAX}")
         chunks = await self._broker.read(object_stream(bucket), f"$O.{bucket}.C.{info.nuid}")
         data = b"".join(chunk.payload for chunk in chunks)
         if len(data) != info.size or _digest(data) != info.digest:
-            raise BrokerError(
+            raise BadValue(
                 f"object {name!r} is damaged: {len(data)} of {info.size} bytes; restore the bucket from a backup"
             )
         return data
@@ -133,7 +131,10 @@ class Objects:
         stored = await self._broker.last(object_stream(bucket), _meta(bucket, name))
         if stored is None:
             return None
-        info = _DECODE(stored.payload)
+        try:
+            info = _DECODE(stored.payload)
+        except msgspec.DecodeError as error:
+            raise BadValue(f"object {name!r} has metadata that cannot be read: {error}") from error
         return None if info.deleted else info
 
 

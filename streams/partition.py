@@ -20,6 +20,7 @@ from .subjects import App
 from .telemetry import log
 
 _BATCH: Final = 256
+"""Deliveries of a consumer that may be in hand, neither acked nor given up: what bounds a worker's memory in a flood."""
 _TICK_LOOK_S: Final = 0.05
 _LOOKS_MAX: Final = 20
 _RETRY_S: Final = 0.2
@@ -53,6 +54,8 @@ class Partition:
         self._app = app
         self._key = actors_key
         self._on_letters = on_letters
+        self._mail_prefix = app.mail_filter(number).removesuffix(">")
+        self._fired_prefix = app.fired_filter(number).removesuffix(">")
         self._spawn = spawn
         self.is_contested = False
         """Another live worker says that it serves the partition, too."""
@@ -67,6 +70,8 @@ class Partition:
         self._is_looking = False
         self._mail_order = 0
         self._mail_at_us = 0
+        self._gaps = 0
+        """How often deliveries were seen to be missing."""
 
     @property
     def is_open(self) -> bool:
@@ -77,7 +82,12 @@ class Partition:
         """Begins to pull the mailbox: as owner, or standing by. Raises NotProvisioned."""
         if self._mail is None:
             self._mail = await self._broker.consume(
-                self._app.mail, self._app.mail_consumer(self.number), self._on_mail, batch=_BATCH, is_pinned=True
+                self._app.mail,
+                self._app.mail_consumer(self.number),
+                self._on_mail,
+                batch=_BATCH,
+                credit=_BATCH,
+                is_pinned=True,
             )
 
     async def acquire(self) -> None:
@@ -117,14 +127,29 @@ class Partition:
         self._is_settled = False
         self.is_claimed = False
 
+    def settled(self, delivery: Delivery) -> None:
+        """Takes note that a delivery is out of hand: another one may come."""
+        if not delivery.order:
+            return  # read at a takeover, not handed out
+        consumption = None
+        if delivery.subject.startswith(self._mail_prefix):
+            consumption = self._mail
+        elif delivery.subject.startswith(self._fired_prefix):
+            consumption = self._fired
+        if consumption is not None:
+            consumption.want(1)
+
     # --- deliveries -------------------------------------------------------------------------------
     def _on_mail(self, deliveries: Sequence[Delivery]) -> None:
-        pin = deliveries[-1].pin
-        if pin and pin != self._pin:
+        first, last = deliveries[0], deliveries[-1]
+        if last.pin and last.pin != self._pin:
             if self._pin or not self.is_claimed:
                 self._is_settled = False  # somebody else may have had it in between
-            self._pin = pin
-        last = deliveries[-1]
+            self._pin = last.pin
+        if first.order > self._mail_order + 1:
+            # Somebody else was handed mail after the last look: a pull of a dead machine can get the pin, too.
+            self._is_settled = False
+            self._gaps += 1
         self._mail_order = max(self._mail_order, last.order)
         self._mail_at_us = max(self._mail_at_us, last.at_us)
         if self._is_settled:
@@ -159,6 +184,7 @@ class Partition:
     async def _take_over(self) -> None:
         try:
             while self.is_claimed and not self._is_settled:
+                gaps = self._gaps
                 try:
                     mail = await self._left(
                         self._app.mail, self._app.mail_consumer(self.number), self._app.mail_filter(self.number)
@@ -170,7 +196,7 @@ class Partition:
                     log("partition.takeover_failed", logging.WARNING, partition=self.number, error=error)
                     await anyio.sleep(_RETRY_S)
                     continue
-                if self.is_claimed:
+                if self.is_claimed and gaps == self._gaps:
                     self._settle(mail, fired)
         finally:
             self._is_taking_over = False
@@ -187,9 +213,9 @@ class Partition:
         letters: list[Letter | Unreadable] = [
             read_mail(self._app, self._key, self.number, delivery) for _, delivery in sorted(held.items())
         ]
-        letters += [read_fired(self._app, self.number, delivery) for delivery in fired]
         if letters:
             self._on_letters(letters)
+        self._on_fired(fired)
 
     async def _left(self, stream: str, consumer: str, subject: str) -> list[Delivery]:
         """Reads what was delivered to anybody and is not acked."""
@@ -206,7 +232,12 @@ class Partition:
 
     async def _open_fired(self) -> None:
         fired = await self._broker.consume(
-            self._app.timers, self._app.fired_consumer(self.number), self._on_fired, batch=_BATCH, is_pinned=True
+            self._app.timers,
+            self._app.fired_consumer(self.number),
+            self._on_fired,
+            batch=_BATCH,
+            credit=_BATCH,
+            is_pinned=True,
         )
         if self.is_claimed and self._fired is None:
             self._fired = fired
@@ -215,6 +246,8 @@ class Partition:
 
     # --- ticks -----------------------------------------------------------------------------------------
     def _release_ticks(self) -> None:
+        if not self._is_settled:
+            return  # mail that came before them is held back
         ready = [letter for letter in self._ticks.values() if letter.message.at_us <= self._mail_at_us]
         if ready:
             for letter in ready:

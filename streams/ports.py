@@ -18,6 +18,9 @@ EXPECT_LAST: Final = "Nats-Expected-Last-Subject-Sequence"
 SCHEDULE: Final = "Nats-Schedule"
 SCHEDULE_TARGET: Final = "Nats-Schedule-Target"
 
+GROUP: Final = "a"
+"""The only priority group of a pinned consumer."""
+
 UNKNOWN: Final = -1
 """`PubAck.code` when no answer came: stored or not, nobody knows."""
 
@@ -181,6 +184,10 @@ class Broker(Protocol):
         """Reads a literal subject's last message from the stream's leader (read-your-writes)."""
         ...
 
+    async def get(self, stream: str, seq: int) -> Stored | None:
+        """Reads a message by its sequence from the stream's leader; None when it is not there (any more)."""
+        ...
+
     async def last_direct(self, stream: str, subject: str) -> Stored | None:
         """Reads a literal subject's last message from any replica; may lag. The cheap form for readers."""
         ...
@@ -204,8 +211,13 @@ class Broker(Protocol):
         """
         ...
 
-    async def purge(self, stream: str, subject: str, *, keep: int = 0) -> int:
-        """Deletes a subject's messages (all but the newest `keep`) and returns how many. Idempotent."""
+    async def purge(self, stream: str, subject: str, *, keep: int = 0, to_seq: int = 0) -> int:
+        """Deletes a subject's messages and returns how many. Idempotent.
+
+        Args:
+            keep: So many of the newest stay.
+            to_seq: Last sequence that may go; 0 for the end. Not together with `keep`.
+        """
         ...
 
     async def stream_state(self, stream: str) -> StreamState:
@@ -270,7 +282,11 @@ class Broker(Protocol):
         ...
 
     async def get_object(self, bucket: str, name: str) -> bytes | None:
-        """Reads a large value, or None when there is none of that name."""
+        """Reads a large value, or None when there is none of that name.
+
+        Raises:
+            BadValue: It is damaged, or larger than any value may be.
+        """
         ...
 
     async def delete_objects(self, bucket: str, prefix: str) -> int:

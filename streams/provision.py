@@ -89,6 +89,7 @@ async def provision(
     partitions: int | None = None,
     replicas: int | None = None,
     dropped_queues: Iterable[str] = (),
+    workflows: Iterable[str] = (),
 ) -> list[Change]:
     """Makes or mends an app's streams and consumers; changes nothing where nothing differs.
 
@@ -98,6 +99,7 @@ async def provision(
         partitions: None keeps what is there, or takes the default.
         replicas: None keeps what is there, or takes one.
         dropped_queues: Queues whose consumers are removed, if they are empty.
+        workflows: All that the app's code has, in place of what was provisioned before; none keeps that.
 
     Raises:
         ProvisioningRefused: A change would lose or strand messages; nothing was changed.
@@ -111,7 +113,8 @@ async def provision(
             f"stream {app.log} is missing while {app.mail} exists: the log of all runs of app {app.name!r} was lost; "
             "restore it from a backup (`nats stream restore`), or delete the app's streams to begin anew"
         )
-    wanted = _fit(define(app, queues=queues, partitions=partitions or partitions_of(mail) or PARTITIONS), storage)
+    partitions = partitions or partitions_of(mail) or PARTITIONS
+    wanted = _fit(define(app, queues=queues, partitions=partitions, workflows=workflows), storage)
     for definition in wanted.streams:
         if (stream := found.streams.get(definition.name)) is not None:
             _check_stream(app, definition, stream)

@@ -16,10 +16,11 @@ import msgspec
 
 from ..actors.errors import PayloadTooLarge, ServerLost
 from ..actors.limits import PUBLISH_BYTES_PENDING_MAX, PUBLISHES_PENDING_MAX, SWEEP_S
-from .connection import Wire, check_subject
+from .connection import Wire
 from .faults import NO_RESPONDERS, denied
 from .headers import encode_headers, read_status
 from .ports import UNKNOWN, Outgoing, PubAck
+from .subjects import check_subject
 
 _SLICE: Final = 256
 """Messages sent between two looks at the room that is left."""

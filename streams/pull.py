@@ -27,11 +27,8 @@ from .connection import Wire
 from .deliveries import read_delivery
 from .faults import NO_RESPONDERS
 from .headers import find_header, read_status
-from .ports import Delivery, OnDeliveries
+from .ports import GROUP, Delivery, OnDeliveries
 from .telemetry import log
-
-GROUP: Final = "a"
-"""The only priority group of a pinned consumer."""
 
 _HEARTBEAT: Final = 100
 _NO_MESSAGES: Final = frozenset({404, 408})
@@ -129,7 +126,7 @@ class Pull:
         for number in [number for number, request in self._requests.items() if request.overdue_at <= now]:
             self._drop(number)
         if self._pin and self._retry is None:
-            self._ask(max(1, self._batch - self._asked))
+            self._ask(max(1, self._room()))
         else:
             self._fill()
 
@@ -158,6 +155,11 @@ class Pull:
         elif self._credit > 0 and self._credit >= self._asked:
             # Doubling keeps the number of small pulls logarithmic; at most half of the free slots wait a round trip.
             self._ask(min(self._credit, self._batch))
+
+    def _room(self) -> int:
+        """How many more may be asked for."""
+        free = self._batch - self._asked
+        return free if self._credit is None else min(free, self._credit)
 
     def _ask(self, count: int) -> None:
         self._number += 1
@@ -197,7 +199,7 @@ class Pull:
         self._count_delivery()
         if self._is_pinned and delivery.pin and delivery.pin != self._pin:
             self._pin = delivery.pin
-            self._ask(max(1, self._batch - self._asked))  # the pull that was served carries no pin and cannot renew it
+            self._ask(max(1, self._room()))  # the pull that was served carries no pin and cannot renew it
         if not self._arrived:
             self._wire.at_pass_end(self._hand_on)
         self._arrived.append(delivery)

@@ -95,8 +95,20 @@ async def _read_page(requests: Requests, stream: str, subject: str, seq: int, ba
 
 async def read_last(requests: Requests, stream: str, subject: str) -> Stored | None:
     """Reads a literal subject's last message from the stream's leader."""
-    what = f"reading {subject!r} of stream {stream}"
-    got = await requests.call(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject}, _Got, what=what)
+    return await _read_from_leader(
+        requests, stream, {"last_by_subj": subject}, what=f"reading {subject!r} of stream {stream}"
+    )
+
+
+async def read_one(requests: Requests, stream: str, seq: int) -> Stored | None:
+    """Reads a message by its sequence from the stream's leader."""
+    return await _read_from_leader(requests, stream, {"seq": seq}, what=f"reading message {seq} of stream {stream}")
+
+
+async def _read_from_leader(
+    requests: Requests, stream: str, wanted: dict[str, str] | dict[str, int], *, what: str
+) -> Stored | None:
+    got = await requests.call(f"STREAM.MSG.GET.{stream}", wanted, _Got, what=what)
     if isinstance(got, ApiError):
         if got.err_code == NO_MESSAGE:
             return None

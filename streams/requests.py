@@ -14,10 +14,11 @@ import msgspec
 
 from ..actors.errors import BrokerError, OutcomeUnknown, ServerLost
 from ..actors.limits import API_TIMEOUT_S
-from .connection import Wire, check_subject
+from .connection import Wire
 from .faults import denied, fault_of
 from .headers import read_status
 from .ports import UNKNOWN
+from .subjects import check_subject
 
 T = TypeVar("T")
 

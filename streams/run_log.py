@@ -110,8 +110,11 @@ class RunLog:
         last = await self._broker.last_direct(self._app.log, self._app.log_of(key))
         return decode_record(last.payload) if last is not None else None
 
-    async def read_into(self, actor: Actor) -> None:
+    async def read_into(self, actor: Actor) -> Record | None:
         """Reads the whole log into an actor, skipping what does not chain (R4).
+
+        Returns:
+            The newest record that holds messages: what its decision owes is carried out before they are acked (R7).
 
         Raises:
             BadLog: A record is of a newer version, or the end of the log is missing.
@@ -119,22 +122,27 @@ class RunLog:
         subject = self._app.log_of(actor.key)
         last_seq = await self.last_seq(actor.key)
         stored = await self._broker.read(self._app.log, subject) if last_seq else []
+        newest: Record | None = None
         skipped = 0
         for message in stored:
-            skipped += not _read_one(actor, message, is_alone=len(stored) == 1)
+            record = _read_one(actor, message, is_alone=len(stored) == 1)
+            skipped += record is None
+            if record is not None and record.messages:
+                newest = record
         actor.journal.seq = stored[-1].seq if stored else 0  # strangers' messages count for the fence
         if actor.journal.seq < last_seq:
             raise BadLog(f"the log of {actor.key} ends at {actor.journal.seq}, its leader has {last_seq}; try again")
         if skipped:
             log("log.strange_messages", run=actor.key, count=skipped)
+        return newest
 
 
-def _read_one(actor: Actor, message: Stored, *, is_alone: bool) -> bool:
+def _read_one(actor: Actor, message: Stored, *, is_alone: bool) -> Record | None:
     try:
         record = decode_record(message.payload)
         actor.read(record, digest=record_hash(message.payload), seq=message.seq, is_alone=is_alone)
     except BadLog as error:
-        if "version" in str(error):
+        if error.is_newer:
             raise
-        return False
-    return True
+        return None
+    return record

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
 from ..actors.actor import Actor
+from ..actors.decision import Decision
 from ..actors.names import RunKey
 from .letters import Letter
 
@@ -25,6 +26,19 @@ class Slot:
         self.must_load = False
 
 
+class Pending:
+    """One run's part of a turn."""
+
+    __slots__ = ("actor", "decision", "letters", "seqs", "slot")
+
+    def __init__(self, slot: Slot, actor: Actor, letters: list[Letter], decision: Decision) -> None:
+        self.slot = slot
+        self.actor = actor
+        self.letters = letters
+        self.decision = decision
+        self.seqs: list[int] = []
+
+
 class Slots:
     """All slots of a worker.
 
@@ -36,7 +50,9 @@ class Slots:
         self.cached = 0
         """Actors in the cache."""
         self._cached_max = cached_max
-        self._slots: OrderedDict[RunKey, Slot] = OrderedDict()
+        self._slots: dict[RunKey, Slot] = {}
+        self._idle: OrderedDict[RunKey, Slot] = OrderedDict()
+        """Those that hold an actor and have nothing to do, the longest unused first."""
 
     def __iter__(self) -> Iterator[Slot]:
         return iter(self._slots.values())
@@ -46,7 +62,8 @@ class Slots:
         return self._slots.get(key)
 
     def of(self, key: RunKey, partition: int) -> Slot:
-        """Returns the run's slot, a new one where it has none."""
+        """Returns the run's slot, to put letters in; a new one where it has none."""
+        self._idle.pop(key, None)
         slot = self._slots.get(key)
         if slot is None:
             slot = self._slots[key] = Slot(key, partition)
@@ -72,14 +89,9 @@ class Slots:
         if slot.actor is None:
             self._slots.pop(slot.key, None)
             return
-        self._slots.move_to_end(slot.key)
-        while self.cached > self._cached_max:
-            oldest = next(
-                (s for s in self._slots.values() if s.actor is not None and not s.is_busy and not s.letters), None
-            )
-            if oldest is None:
-                return
-            self._remove(oldest)
+        self._idle[slot.key] = slot
+        while self.cached > self._cached_max and self._idle:
+            self._remove(next(iter(self._idle.values())))
 
     def drop(self, is_unwanted: Callable[[Slot], bool]) -> None:
         """Forgets slots that are not in a turn, with their letters."""
@@ -88,5 +100,6 @@ class Slots:
             self._remove(slot)
 
     def _remove(self, slot: Slot) -> None:
+        self._idle.pop(slot.key, None)
         self.forget(slot)
         self._slots.pop(slot.key, None)

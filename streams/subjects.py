@@ -11,6 +11,7 @@ from typing import NamedTuple
 import msgspec
 
 from ..actors.errors import BadMessage, InvalidName
+from ..actors.limits import SUBJECT_BYTES_MAX
 from ..actors.names import RunKey, check_token, is_token
 
 
@@ -202,6 +203,28 @@ class App(msgspec.Struct, frozen=True):
             return None
         workflow, run = tokens[-2], tokens[-1]
         return RunKey(workflow, run) if is_token(workflow) and is_token(run) else None
+
+
+def object_stream(bucket: str) -> str:
+    """Names the stream that holds a bucket of the object store."""
+    return f"OBJ_{bucket}"
+
+
+def check_subject(subject: str) -> None:
+    """Refuses what would break the protocol line: the server would close the connection for good.
+
+    Raises:
+        InvalidName: It is empty, too long, or holds a space or control character.
+    """
+    if (
+        not subject
+        or len(subject) > SUBJECT_BYTES_MAX
+        or " " in subject
+        or not (subject.isascii() and subject.isprintable())
+    ):
+        raise InvalidName(
+            f"subject {ascii(subject)[:80]} cannot be sent: printable ASCII without spaces, at most {SUBJECT_BYTES_MAX} bytes"
+        )
 
 
 def partition_of(run: str, partitions: int) -> int:

@@ -25,8 +25,8 @@ from typing import Final
 import msgspec
 
 from ..actors.limits import BLOCKED_MAX_S
-from .crash_note import mark_blocked
-from .lifeline import Tether
+from .crash_note import mark_blocked, read_note
+from .lifeline import SHOW_STACK, Tether
 
 REPLACE: Final = 75
 """Exit code of a worker that wants a fresh process in its place (EX_TEMPFAIL)."""
@@ -46,6 +46,9 @@ _SAID: Final = frozenset({0, 1, 2, 70, INTERRUPTED})
 """Exit codes of wfctl: a worker that ends with one has told why in a line of its own."""
 
 _SLOTS_MAX: Final = 10_000
+
+_LAST_WORDS_S: Final = 0.2
+"""For the stack of a worker that is about to be killed."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,8 +163,12 @@ class _Supervisor:
                     heard_at, limit_s = time.monotonic(), self._policy.silence_max_s
                 elif time.monotonic() - heard_at > limit_s and not is_blocked:
                     is_blocked = True
-                    self._say(f"gave no sign of life for {limit_s:.0f} s: killed, to be replaced")
+                    suspect, _ = read_note(self._policy.note_path)
+                    doing = f" while it ran {suspect.key}" if suspect is not None else ""
+                    self._say(f"gave no sign of life for {limit_s:.0f} s{doing}: killed, to be replaced")
                     mark_blocked(self._policy.note_path)
+                    tether.signal(SHOW_STACK)
+                    time.sleep(_LAST_WORDS_S)
                     tether.signal(signal.SIGKILL)
                 else:
                     time.sleep(0.01)  # a beat pipe at its end stays readable until the child is reaped

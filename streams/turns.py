@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from typing import Final, NamedTuple, Protocol
 
 import anyio
 import msgspec
@@ -18,18 +18,21 @@ import msgspec
 from ..actors.actor import Actor
 from ..actors.admission import Verdict
 from ..actors.decision import Decision
-from ..actors.errors import BadLog, BrokerError, JetrunError
+from ..actors.errors import BadLog, BrokerError, PayloadTooLarge
+from ..actors.failures import error_info
 from ..actors.fold import refs_of
 from ..actors.limits import LOADS_MAX, SUSPECT_DELIVERIES, TIMER_SERVED_US, TURN_MESSAGES_MAX
-from ..actors.messages import Start, Tick
+from ..actors.messages import Message, Start, Tick
 from ..actors.names import RunKey
+from ..actors.records import Summary
 from ..actors.registry import Registry
+from .acks import Acks
+from .appends import Appends
 from .effects import Debt, Effects
 from .letters import Letter, Unreadable
-from .loading import Loader
-from .ports import Broker
-from .run_log import RunLog
-from .slots import Slot, Slots
+from .loading import HELD_THE_LOOP, Loader, Suspicion
+from .ports import Broker, Delivery
+from .slots import Pending, Slot, Slots
 from .subjects import App
 from .telemetry import log
 from .watchdog import Watchdog
@@ -42,41 +45,59 @@ _TURNS_MAX: Final = 4
 
 _RETRY_S: Final = 0.1
 
+_HEADERS_ROOM: Final = 1024
 
-class Stats(msgspec.Struct):
+
+class Stats(NamedTuple):
     """Counters of one worker since its start."""
 
-    messages: int = 0
-    appends: int = 0
-    refused_appends: int = 0
-    loads: int = 0
-    dead: int = 0
+    messages: int
+    appends: int
+    refused_appends: int
+    loads: int
+    dead: int
 
 
-class Pending:
-    """One run's part of a turn."""
-
-    __slots__ = ("actor", "decision", "letters", "seqs", "slot", "was_parked")
-
-    def __init__(self, slot: Slot, actor: Actor, letters: list[Letter], decision: Decision) -> None:
-        self.slot = slot
-        self.actor = actor
-        self.letters = letters
-        self.decision = decision
-        self.seqs: list[int] = []
-        self.was_parked = actor.journal.parked is not None
-
-
-class Turns:
-    """The turns of one worker.
+class TurnOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What may differ between workers.
 
     Args:
         by: Worker and incarnation, written into records.
         cached_max: Bound of cached actors; the longest unused are dropped and replayed on demand.
-        spawn: Starts a task in the worker's group.
-        known_workflows: Names that other workers or the provisioning know: their runs are parked, not refused (R17).
-        on_started, on_ended: Hear of runs for the index.
+        early_keep_us: How long messages wait for the start of their run.
     """
+
+    by: str
+    cached_max: int
+    early_keep_us: int
+
+
+class Host(Protocol):
+    """The worker around the turns."""
+
+    def spawn(self, function: Callable[..., Coroutine[object, object, None]], /, *args: object) -> None:
+        """Starts a task that ends with the worker."""
+        ...
+
+    def known_workflows(self) -> Collection[str]:
+        """Names that other workers or provisioning know: their runs are parked, not refused (R17)."""
+        ...
+
+    def on_started(self, key: RunKey, started_at_us: int, *, is_new: bool) -> None:
+        """Hears of a run that begins, or goes on here (R20)."""
+        ...
+
+    def on_settled(self, partition: int, delivery: Delivery) -> None:
+        """Hears of a delivery that was acked."""
+        ...
+
+    def on_ended(self, key: RunKey) -> bool:
+        """Hears of a run that ends; tells whether it may have left an entry in the index."""
+        ...
+
+
+class Turns:
+    """The turns of one worker."""
 
     def __init__(
         self,
@@ -85,29 +106,22 @@ class Turns:
         registry: Registry,
         effects: Effects,
         watchdog: Watchdog,
-        *,
-        by: str,
-        cached_max: int,
-        spawn: Callable[..., None],
-        known_workflows: Callable[[], Collection[str]],
-        on_started: Callable[[RunKey, int], None],
-        on_ended: Callable[[RunKey], bool],
+        host: Host,
+        options: TurnOptions,
     ) -> None:
-        self.stats = Stats()
-        self.suspects: dict[RunKey, str] = {}
+        self.suspects: dict[RunKey, Suspicion] = {}
         self._broker = broker
-        self._app = app
         self._registry = registry
         self._effects = effects
         self._watchdog = watchdog
-        self._log = RunLog(broker, app)
-        self._by = by
-        self._slots = Slots(cached_max)
-        self._loader = Loader(broker, app, registry, effects, watchdog, by=by)
-        self._spawn = spawn
-        self._known_workflows = known_workflows
-        self._on_started = on_started
-        self._on_ended = on_ended
+        self._host = host
+        self._by = options.by
+        self._acks = Acks(broker, host.on_settled)
+        self._slots = Slots(options.cached_max)
+        self._loader = Loader(
+            broker, app, registry, effects, watchdog, self._acks, by=options.by, early_keep_us=options.early_keep_us
+        )
+        self._appends = Appends(broker, app, give_back=self._give_back)
         self._ready: deque[Slot] = deque()
         self._wake = anyio.Event()
         self._has_room = anyio.Event()
@@ -115,17 +129,19 @@ class Turns:
         self._loads = anyio.CapacityLimiter(LOADS_MAX)
         self._nonces = 0
         self._turns = 0
+        self._messages = 0
+        self._dead = 0
         self._idle: anyio.Event | None = None
 
     # --- intake -----------------------------------------------------------------------------------
     def deliver(self, letters: Sequence[Letter | Unreadable]) -> None:
         """Takes letters in, in order; never blocks."""
-        self.stats.messages += len(letters)
+        self._messages += len(letters)
         for letter in letters:
             if isinstance(letter, Unreadable):
-                self.stats.dead += 1
+                self._dead += 1
                 self._turns += 1
-                self._spawn(self._bury, letter)
+                self._host.spawn(self._bury, letter)
                 continue
             slot = self._slots.of(letter.key, letter.partition)
             slot.letters.append(letter)
@@ -136,11 +152,16 @@ class Turns:
             self._wake.set()
 
     @property
+    def stats(self) -> Stats:
+        appends = self._appends
+        return Stats(self._messages, appends.stored, appends.refused, self._loader.loads, self._dead)
+
+    @property
     def cached(self) -> int:
         """Actors in the cache."""
         return self._slots.cached
 
-    def summary_of(self, key: RunKey) -> object | None:
+    def summary_of(self, key: RunKey) -> Summary | None:
         """Returns a cached run's summary."""
         slot = self._slots.find(key)
         return slot.actor.journal.summary if slot is not None and slot.actor is not None else None
@@ -184,7 +205,7 @@ class Turns:
                 if batch:
                     self._turns += 1
                     self._batches += 1
-                    self._spawn(self._turn, batch)
+                    self._host.spawn(self._turn, batch)
 
     async def _turn(self, batch: list[Slot]) -> None:
         try:
@@ -197,7 +218,7 @@ class Turns:
                         pending.append(part)
                 else:
                     self._turns += 1
-                    self._spawn(self._prepare, slot, letters)
+                    self._host.spawn(self._prepare, slot, letters)
             if pending:
                 await self._complete(pending)
         finally:
@@ -213,8 +234,7 @@ class Turns:
 
     def _take(self, slot: Slot) -> list[Letter]:
         """Takes what this turn looks at: a suspicious message alone (R16), otherwise what is at hand."""
-        letters = slot.letters
-        letters.sort(key=_by_time)
+        letters = _distinct(slot.letters)
         for index, letter in enumerate(letters):
             if letter.delivery.deliveries >= SUSPECT_DELIVERIES:
                 slot.letters = letters[:index] + letters[index + 1 :]
@@ -246,21 +266,45 @@ class Turns:
             actor = self._loader.new_actor(slot.key)
             self._slots.keep(slot, actor)
         messages = [letter.message for letter in letters]
-        if actor.workflow is None and not actor.journal.k and slot.key.workflow not in self._known_workflows():
+        if actor.workflow is None and not actor.journal.k and slot.key.workflow not in self._host.known_workflows():
             return Pending(slot, actor, letters, self._refuse_unknown(slot.key, letters))
-        reason = self.suspects.pop(slot.key, None)
-        if reason is not None:
-            return Pending(slot, actor, letters, actor.park(messages, "blocked", reason, nonce=self._nonce()))
-        self._watchdog.begin(slot.key, max(letter.delivery.deliveries for letter in letters))
+        suspicion = self.suspects.pop(slot.key, None)
         try:
-            decision = actor.fold(messages, objects=objects, nonce=self._nonce())
-        finally:
-            interrupted = self._watchdog.end()
-        if interrupted:
-            self.suspects[slot.key] = "the workflow held the loop; change its code, then unpark the run"
-            self._return(slot, letters)
+            if suspicion is not None:
+                decision = actor.park(messages, suspicion.code, suspicion.reason, nonce=self._nonce())
+                self._watchdog.forgive(slot.key)
+            else:
+                self._watchdog.begin(slot.key, max(letter.delivery.deliveries for letter in letters))
+                try:
+                    decision = actor.fold(messages, objects=objects, nonce=self._nonce())
+                finally:
+                    if self._watchdog.end():
+                        suspicion = HELD_THE_LOOP
+                if suspicion is not None:
+                    self.suspects[slot.key] = suspicion
+                    self._return(slot, letters)
+                    return None
+            self._check_size(decision)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is this run's: the others go on
+            self._fail(slot, letters, error, is_parking=suspicion is not None)
             return None
         return Pending(slot, actor, letters, decision)
+
+    def _check_size(self, decision: Decision) -> None:
+        largest = max(map(len, decision.records), default=0)
+        if largest > self._broker.payload_bytes_max - _HEADERS_ROOM:
+            raise PayloadTooLarge(f"a record of {largest} bytes, the server takes {self._broker.payload_bytes_max}")
+
+    def _fail(self, slot: Slot, letters: Sequence[Letter], error: Exception, *, is_parking: bool) -> None:
+        """Parks a run after an error of ours, or leaves its letters to be delivered again where not even that works."""
+        info = error_info(error)
+        log("run.error", logging.ERROR, run=slot.key, error=info.message, traceback=info.traceback)
+        if is_parking:
+            self._slots.forget(slot)
+            self._release(slot)
+            return
+        self.suspects[slot.key] = Suspicion("error", info.traceback)
+        self._return(slot, letters)
 
     def _refuse_unknown(self, key: RunKey, letters: Sequence[Letter]) -> Decision:
         names = ", ".join(sorted(self._registry.workflows)) or "none"
@@ -298,10 +342,10 @@ class Turns:
                 actor = slot.actor
                 if actor is None or actor.needs_objects:
                     self._slots.forget(slot)
-                    actor = await self._loader.load(slot.key, letters, self.suspects)
+                    actor = await self._loader.load(slot.key, [*letters, *slot.letters], self.suspects)
                     self._slots.keep(slot, actor)
                     if actor.journal.k and not actor.journal.has_ended:
-                        self._on_started(slot.key, actor.journal.started_at_us)
+                        self._host.on_started(slot.key, actor.journal.started_at_us, is_new=False)
                 objects, letters = await self._loader.objects_for(actor, letters)
             part = self._fold(slot, letters, objects) if letters else None
             if part is not None:
@@ -312,25 +356,25 @@ class Turns:
             log("run.load_failed", logging.WARNING, run=slot.key, error=error)
             await anyio.sleep(_RETRY_S)
             self._return(slot, letters)
+        except Exception as error:  # noqa: BLE001  # as in `_fold`
+            self._fail(slot, letters, error, is_parking=slot.key in self.suspects)
         finally:
             self._end_turn()
 
     async def _bury(self, unreadable: Unreadable) -> None:
         try:
             await self._effects.bury_unreadable(unreadable)
-            if unreadable.delivery.reply:
-                self._broker.ack(unreadable.delivery.reply)
+            self._acks.ack(unreadable)
         finally:
             self._end_turn()
 
     # --- making it durable ---------------------------------------------------------------------------------
     async def _complete(self, pending: list[Pending]) -> None:
         began = anyio.current_time()
-        stored = await self._append(pending)
+        stored = await self._appends.append(pending)
         debts: list[Debt] = []
         for part in stored:
             if part.decision.records:
-                self.stats.appends += len(part.seqs)
                 part.actor.commit(part.decision, part.seqs)
                 debts.append(self._debt(part.actor, is_repeat=_is_late(began), part=part))
         if debts:
@@ -343,76 +387,17 @@ class Turns:
         owed = actor.owed
         is_old = is_repeat
         if owed.is_start and part is not None:
-            self._on_started(actor.key, journal.started_at_us)
+            self._host.on_started(actor.key, journal.started_at_us, is_new=len(part.seqs) == journal.k)
         if owed.outcome is not None:
-            is_old = self._on_ended(actor.key) or is_repeat
-        return Debt(actor.key, owed, journal.now_us, journal.summary, is_repeat, is_old)
+            is_old = self._host.on_ended(actor.key) or is_repeat
+        has_deadline = actor.workflow is not None and actor.workflow.max_duration_us > 0
+        letters = part.letters if part is not None else ()
+        return Debt(
+            actor.key, owed, journal.now_us, journal.summary, is_repeat, is_old, has_deadline, journal.seq, letters
+        )
 
-    async def _append(self, pending: list[Pending]) -> list[Pending]:
-        """Appends all decisions; returns the parts that are stored or need no record. The others get another turn."""
-        stored: list[Pending] = []
-        single: list[Pending] = []
-        for part in pending:
-            if part.decision.uploads:
-                await self._upload(part)
-            if not part.decision.records:
-                if await self._is_current(part):
-                    stored.append(part)
-            elif len(part.decision.records) == 1:
-                single.append(part)
-            else:
-                seqs = await self._log.append_all(part.slot.key, part.decision.records, part.actor.journal.seq)
-                self._note(part, seqs, stored)
-        if single:
-            entries = [self._log.entry(p.slot.key, p.decision.records[0], p.actor.journal.seq) for p in single]
-            acks = await self._broker.publish_many(entries)
-            for part, ack in zip(single, acks, strict=True):
-                if ack.code == 0:
-                    self._note(part, [ack.seq], stored)
-                else:
-                    seq = await self._log.resolve(part.slot.key, part.decision.records[0], part.actor.journal.seq, ack)
-                    self._note(part, None if seq is None else [seq], stored)
-        return stored
-
-    def _note(self, part: Pending, seqs: list[int] | None, stored: list[Pending]) -> None:
-        if seqs is not None:
-            part.seqs = seqs
-            stored.append(part)
-            return
-        if part.actor.journal.k:
-            self.stats.refused_appends += 1
-            log(
-                "append.refused",
-                30,
-                run=part.slot.key,
-                after=part.actor.journal.seq,
-                refused=self.stats.refused_appends,
-            )
+    def _give_back(self, part: Pending) -> None:
         self._return(part.slot, part.letters)
-
-    async def _upload(self, part: Pending) -> None:
-        prefix = f"{part.slot.key.workflow}/{part.slot.key.run}"
-        for digest, data in part.decision.uploads.items():
-            while True:
-                try:
-                    await self._broker.put_object(self._app.values, f"{prefix}/{digest}", data)
-                    break
-                except JetrunError as error:
-                    log("upload.failed", logging.WARNING, run=part.slot.key, error=error)
-                    await anyio.sleep(_RETRY_S)
-
-    async def _is_current(self, part: Pending) -> bool:
-        """Makes sure that verdicts without a record were given by an actor that stands where the stream stands (R4)."""
-        if all(verdict.is_repeat for verdict in part.decision.verdicts):
-            return True
-        try:
-            if await self._log.last_seq(part.slot.key) == part.actor.journal.seq:
-                return True
-        except BrokerError as error:
-            log("log.unreachable", logging.WARNING, run=part.slot.key, error=error)
-            await anyio.sleep(_RETRY_S)
-        self._return(part.slot, part.letters)
-        return False
 
     # --- ending the turn -----------------------------------------------------------------------------------
     async def _settle(self, part: Pending) -> None:
@@ -422,34 +407,19 @@ class Turns:
         letters = {id(letter.message): letter for letter in part.letters}
         for verdict in decision.verdicts:
             if verdict.code:
-                self.stats.dead += 1
-                await self._effects.bury_verdict(letters[id(verdict.message)], verdict)
+                self._dead += 1
+                await self._effects.bury_verdict(slot.key, verdict, part.letters)
             elif verdict.is_early and isinstance(verdict.message.body, Tick):
                 await self._again(slot.key, verdict.message.body)
-        for record in decision.parts:
-            for refused in record.refused:
-                letter = next(
-                    (x for x in part.letters if x.message.seq == refused.seq and x.message.source == refused.source),
-                    None,
-                )
-                if letter is not None:
-                    await self._effects.bury_verdict(
-                        letter, Verdict(message=letter.message, code=refused.code, reason=refused.reason)
-                    )
         for letter in part.letters:
             if id(letter.message) not in rest:
-                self._ack(letter)
+                self._acks.ack(letter)
         if decision.records:
             self._serve_short_timers(part)
         slot.letters = [letters[id(message)] for message in decision.rest] + slot.letters
         if part.actor.journal.has_ended or part.actor.is_spent or not part.actor.journal.k:
             self._slots.forget(slot)
         self._release(slot)
-
-    def _ack(self, letter: Letter) -> None:
-        # Without a handle (read at a takeover) the redelivery is acked on sight: it is in the log by then.
-        if letter.delivery.reply:
-            self._broker.ack(letter.delivery.reply)
 
     async def _again(self, key: RunKey, tick: Tick) -> None:
         """Schedules a timer again whose tick was stamped before its time by another server's clock."""
@@ -461,7 +431,7 @@ class Turns:
         for name, due_at_us in part.actor.owed.timers:
             distance_us = due_at_us - part.actor.journal.now_us
             if distance_us < TIMER_SERVED_US and name.isdigit():
-                self._spawn(self._serve, part.slot.key, int(name), due_at_us, distance_us / 1e6)
+                self._host.spawn(self._serve, part.slot.key, int(name), due_at_us, distance_us / 1e6)
 
     async def _serve(self, key: RunKey, n: int, due_at_us: int, delay_s: float) -> None:
         await anyio.sleep(delay_s)
@@ -476,5 +446,21 @@ def _is_late(began: float) -> bool:
     return anyio.current_time() - began > 2.0
 
 
-def _by_time(letter: Letter) -> tuple[int, int]:
-    return (letter.message.at_us, letter.message.seq)
+def _distinct(letters: Sequence[Letter]) -> list[Letter]:
+    """Sorts by time, and takes each message once: read at a takeover it is delivered, too, and any delivery may double."""
+    found: list[Letter] = []
+    for letter in sorted(letters, key=_by_time):
+        if found and _is_same(found[-1].message, letter.message):
+            if letter.delivery.reply:
+                found[-1] = letter  # of the two the newer handle
+        else:
+            found.append(letter)
+    return found
+
+
+def _is_same(one: Message, other: Message) -> bool:
+    return (one.at_us, one.seq, one.source) == (other.at_us, other.seq, other.source)
+
+
+def _by_time(letter: Letter) -> tuple[int, int, str]:
+    return (letter.message.at_us, letter.message.seq, letter.message.source)

@@ -53,6 +53,7 @@ class Watchdog:
         self._lock = threading.Lock()
         self._interrupted: RunKey | None = None
         self._reported_since = 0.0
+        self._acted_since = 0.0
         self._thread = threading.Thread(target=self._watch, name="jetrun-watchdog", daemon=True)
 
     def start(self) -> None:
@@ -70,16 +71,27 @@ class Watchdog:
         self._since = time.monotonic()
         self._key = key
 
+    def forgive(self, key: RunKey) -> None:
+        """Says that the run is parked: what it has done to earlier processes is settled."""
+        self._note.forgive(key)
+
     def end(self) -> bool:
         """Says that it has come to rest; tells whether it was interrupted."""
-        self._key = None
-        self._note.idle()
-        if self._interrupted is None:
-            return False
+        try:
+            self._key = None
+            self._note.idle()
+            if self._interrupted is None:
+                return False
+            self._withdraw()
+        except Blocked:  # it came at the last moment
+            self._key = None
+            self._withdraw()
+        return True
+
+    def _withdraw(self) -> None:
         with self._lock:  # the exception is either delivered or withdrawn after this
             self._interrupted = None
             ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), None)
-        return True
 
     def _watch(self) -> None:
         interval_s = min(0.5, self._warn_s / 4)
@@ -97,18 +109,21 @@ class Watchdog:
                 self._act(key, since)
 
     def _act(self, key: RunKey, since: float) -> None:
-        log("workflow.blocked", logging.CRITICAL, run=key, seconds=self._limit_s, stack=self._stack())
+        if self._acted_since != since:
+            self._acted_since = since
+            log("workflow.blocked", logging.CRITICAL, run=key, seconds=self._limit_s, stack=self._stack())
         if self._note.is_kept:
             self._note.blocked()
             sys.stderr.flush()
             os._exit(REPLACE)
         with self._lock:
-            if self._key == key and self._since == since and self._interrupted is None:
+            if self._key == key and self._since == since:
+                # Again each time: code that catches everything may lose the first one.
                 self._interrupted = key
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread_id), ctypes.py_object(Blocked))
 
     def _stack(self) -> str:
-        frame = sys._current_frames().get(self._thread_id)
+        frame = sys._current_frames().get(self._thread_id)  # pyright: ignore[reportPrivateUsage]  # the one way to it
         if frame is None:
             return ""
         lines = traceback.format_stack(frame)

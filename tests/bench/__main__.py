@@ -34,7 +34,7 @@ def main() -> int:
     """Prints the table; 1 where a floor is missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", type=_letters, default=list(CASES), metavar="A,B", help="only these cases")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of each case (default 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each case (default 5)")
     parser.add_argument("--sync-always", action="store_true", help="the server syncs every write to disk")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     options = parser.parse_args()
@@ -45,10 +45,14 @@ def main() -> int:
         for letter in options.only:
             started = time.monotonic()
             figures.extend(CASES[letter](setting))
-            print(f"case {letter}: {CASES[letter].__doc__} Took {time.monotonic() - started:.0f} s.", file=sys.stderr, flush=True)
+            print(
+                f"case {letter}: {CASES[letter].__doc__} Took {time.monotonic() - started:.0f} s.",
+                file=sys.stderr,
+                flush=True,
+            )
     finally:  # what was measured is shown, too, when a later case fails or is interrupted
         if options.json:
-            sys.stdout.buffer.write(as_json(figures) + b"\n")
+            sys.stdout.buffer.write(as_json(_where(setting), figures) + b"\n")
         else:
             print(table(figures), flush=True)
     return 1 if any(figure.is_met is False for figure in figures) else 0

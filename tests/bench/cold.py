@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from functools import partial
 
 import anyio
 
@@ -25,11 +26,10 @@ def case_f(setting: Setting) -> list[Figure]:
     values: list[float] = []
     with JetrunTarget(mode=setting.mode) as target:
         for index in range(setting.rounds):
-            runs = [f"short-{index}-{number}" for number in range(SHORT_RUNS)]
-            target.run(lambda client, index=index, runs=runs: _prepare(client, f"long-{index}", runs))  # type: ignore[misc]  # bound now
+            long, short = f"long-{index}", [f"short-{index}-{number}" for number in range(SHORT_RUNS)]
+            target.run(partial(_prepare, long, short))
             target.replace_actors()
-            seconds = target.run(lambda client, index=index, runs=runs: _wake(client, f"long-{index}", runs))  # type: ignore[misc]  # bound now
-            values.append(seconds * 1e3 / (STEPS / 1_000))
+            values.append(target.run(partial(_wake, long, short)) * 1e3 / (STEPS / 1_000))
     return [Figure(case="F", name="replay of 2,000 steps", unit="ms/1,000 steps", values=values)]
 
 
@@ -47,7 +47,7 @@ def case_h(setting: Setting) -> list[Figure]:
     return figures
 
 
-async def _prepare(client: Client, long: str, short: list[str]) -> None:
+async def _prepare(long: str, short: list[str], client: Client) -> None:
     handles = [await client.start(workload.echo.call(0), run_id=run) for run in short]
     handles.append(await client.start(workload.echo.call(STEPS), run_id=long))
     for handle in handles:
@@ -55,7 +55,7 @@ async def _prepare(client: Client, long: str, short: list[str]) -> None:
             await anyio.sleep(POLL_S)
 
 
-async def _wake(client: Client, long: str, short: list[str]) -> float:
+async def _wake(long: str, short: list[str], client: Client) -> float:
     waits_s = [await _hook_to_result(client, run) for run in short]
     return await _hook_to_result(client, long) - statistics.median(waits_s[-SHORT_MEASURED:])
 

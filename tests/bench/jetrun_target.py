@@ -13,12 +13,15 @@ from typing import Self, TypeVar
 import anyio
 import msgspec
 import nats
+
 from jetrun.client import Client
 
 from . import workload
 from .children import Child, Children
 from .load import Load, drive
 from .server import SYNC_ALWAYS, BenchServer
+
+__all__ = ["Client", "DevTarget", "JetrunTarget"]
 
 T = TypeVar("T")
 

@@ -61,11 +61,15 @@ def case_e(setting: Setting) -> list[Figure]:
     return _percentiles("E", "lateness of 1,000 timers", setting, measure)
 
 
-def _percentiles(case: str, name: str, setting: Setting, measure: Callable[[Client], Awaitable[list[float]]]) -> list[Figure]:
+def _percentiles(
+    case: str, name: str, setting: Setting, measure: Callable[[Client], Awaitable[list[float]]]
+) -> list[Figure]:
     with JetrunTarget(mode=setting.mode) as target:
         warm_up(target)
         rounds = [target.run(measure) for _ in range(setting.rounds)]
     return [
-        Figure(case=case, name=f"{name} {word}", unit="ms", values=[percentile(values_ms, share) for values_ms in rounds])
+        Figure(
+            case=case, name=f"{name} {word}", unit="ms", values=[percentile(values_ms, share) for values_ms in rounds]
+        )
         for word, share in (("p50", 0.5), ("p99", 0.99))
     ]

@@ -47,7 +47,9 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
         return self.cpu_s[role] * 1e3 / self.runs
 
 
-async def drive(start_and_wait: StartAndWait, children: Sequence[Child], *, runs: int, in_flight: int, steps: int) -> Load:
+async def drive(
+    start_and_wait: StartAndWait, children: Sequence[Child], *, runs: int, in_flight: int, steps: int
+) -> Load:
     """Starts all runs, never more than `in_flight` at once, and waits for every result.
 
     Args:
@@ -73,5 +75,8 @@ async def drive(start_and_wait: StartAndWait, children: Sequence[Child], *, runs
         steps=steps,
         seconds=seconds,
         latencies_s=sorted(latencies_s),
-        cpu_s={**{role: cpu_after[role] - cpu_before[role] for role in cpu_before}, "client": client_after - client_before},
+        cpu_s={
+            **{role: cpu_after[role] - cpu_before[role] for role in cpu_before},
+            "client": client_after - client_before,
+        },
     )

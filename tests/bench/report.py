@@ -80,23 +80,30 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: set[i
     widths = [max(len(row[index]) for row in [header, *rows]) for index in range(len(header))]
 
     def line(row: Sequence[str]) -> str:
-        cells = [cell.ljust(width) if index in left else cell.rjust(width) for index, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            cell.ljust(width) if index in left else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         return f"| {' | '.join(cells)} |"
 
     rule = [("-" * width) if index in left else ("-" * (width - 1) + ":") for index, width in enumerate(widths)]
     return "\n".join([line(header), f"| {' | '.join(rule)} |", *map(line, rows)])
 
 
-def as_json(figures: Sequence[Figure]) -> bytes:
-    """Writes figures for a program to read: one JSON array."""
-    return msgspec.json.encode(
-        [{**msgspec.to_builtins(figure), "median": figure.median, "ratio": figure.ratio, "is_met": figure.is_met} for figure in figures]
-    )
+def as_json(where: str, figures: Sequence[Figure]) -> bytes:
+    """Writes figures for a program to read: one JSON object.
+
+    Args:
+        where: What was measured and under which conditions, in words.
+    """
+    derived = [{"median": figure.median, "ratio": figure.ratio, "is_met": figure.is_met} for figure in figures]
+    fields = [{**msgspec.to_builtins(figure), **more} for figure, more in zip(figures, derived, strict=True)]
+    return msgspec.json.encode({"where": where, "figures": fields})
 
 
 def shown(value: float) -> str:
     """Three significant digits, without exponent: 4820, 13.1, 0.48."""
-    if abs(value) >= 1000:
+    if abs(value) >= 999.5:
         return f"{value:.0f}"
     text = f"{value:.3g}"
     return f"{value:.6f}".rstrip("0").rstrip(".") if "e" in text else text

@@ -35,7 +35,17 @@ def case_a(setting: Setting) -> list[Figure]:
 def case_b(setting: Setting) -> list[Figure]:
     """One run of 200 sequential steps."""
     loads, bare = _beside(setting, runs=1, in_flight=1, steps=STEPS_SEQUENTIAL)
-    return [_pair("B", "sequential step", "ms/step", loads, bare, lambda load: load.ms_per_step, Floor(kind="at most", bound=2))]
+    return [
+        _pair(
+            "B",
+            "sequential step",
+            "ms/step",
+            loads,
+            bare,
+            lambda load: load.ms_per_step,
+            Floor(kind="at most", bound=2),
+        )
+    ]
 
 
 def case_c(setting: Setting) -> list[Figure]:
@@ -51,7 +61,11 @@ def case_c(setting: Setting) -> list[Figure]:
             assert width == WIDTH, f"{width} results of {WIDTH} steps"
             return seconds
 
-        return [Figure(case="C", name="500-way fan-out", unit="s", values=[target.run(measure) for _ in range(setting.rounds)])]
+        return [
+            Figure(
+                case="C", name="500-way fan-out", unit="s", values=[target.run(measure) for _ in range(setting.rounds)]
+            )
+        ]
 
 
 def warm_up(target: JetrunTarget | PipelineTarget) -> None:
@@ -61,18 +75,29 @@ def warm_up(target: JetrunTarget | PipelineTarget) -> None:
 
 def _beside(setting: Setting, *, runs: int, in_flight: int, steps: int) -> tuple[list[Load], list[Load]]:
     loads: dict[str, list[Load]] = {"jetrun": [], "baseline": []}
-    for side in setting.sides():
-        # A fresh store each time: neither side reads or keeps what an earlier round has left.
-        with JetrunTarget(mode=setting.mode) if side == "jetrun" else PipelineTarget(mode=setting.mode) as target:
+    # Both stay up all the time, one of them idle (well below one percent of a core): the loads of a round follow each
+    # other within seconds, so what else the machine does meanwhile weighs on both.
+    with JetrunTarget(mode=setting.mode) as jetrun, PipelineTarget(mode=setting.mode) as bare:
+        targets: dict[str, JetrunTarget | PipelineTarget] = {"jetrun": jetrun, "baseline": bare}
+        for target in targets.values():
             warm_up(target)
-            loads[side].append(target.load(runs=runs, in_flight=in_flight, steps=steps))
+        for side in setting.sides():
+            loads[side].append(targets[side].load(runs=runs, in_flight=in_flight, steps=steps))
     return loads["jetrun"], loads["baseline"]
 
 
 def _pair(
-    case: str, name: str, unit: str, loads: Sequence[Load], bare: Sequence[Load], value: Callable[[Load], float], floor: Floor | None = None
+    case: str,
+    name: str,
+    unit: str,
+    loads: Sequence[Load],
+    bare: Sequence[Load],
+    value: Callable[[Load], float],
+    floor: Floor | None = None,
 ) -> Figure:
-    return Figure(case=case, name=name, unit=unit, values=[*map(value, loads)], baseline=[*map(value, bare)], floor=floor)
+    return Figure(
+        case=case, name=name, unit=unit, values=[*map(value, loads)], baseline=[*map(value, bare)], floor=floor
+    )
 
 
 def _cpu_of(role: str) -> Callable[[Load], float]:

@@ -17,11 +17,13 @@ from .faults import Fault
 from .plans import Plan
 from .run_logs import Remains, RunLog
 from .sender import Try
+from .watch import Handout
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the audit looks at."""
 
+    app: str
     plans: dict[RunKey, Plan]
     tries: list[Try]
     acked: set[str]
@@ -30,6 +32,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     remains: Remains
     results: dict[tuple[str, str, int, int], list[tuple[int, int]]]
     """When a result of an attempt was seen on the wire, and from whom."""
+    handed_out: dict[tuple[str, str, int, int], list[Handout]]
+    """Every delivery of an attempt's work that was seen on the wire."""
+    work_acked: dict[int, int]
+    """When each work message's ack was seen."""
     deaths: list[str]
     lease_us: int
     """Ack wait of the work queues."""
@@ -43,6 +49,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     def log_of(self, key: RunKey) -> RunLog:
         """Returns a run's log; empty where it has none."""
         return self.remains.logs.get(key, RunLog(key=key, entries=[]))
+
+    def log_behind(self, line: Line) -> RunLog:
+        """Returns the log of the run whose step wrote the line."""
+        return self.log_of(RunKey(line.workflow, line.run))
 
 
 Check = Callable[[Case], list[str]]

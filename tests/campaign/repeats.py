@@ -13,12 +13,21 @@ import msgspec
 
 from .audit import Case
 from .effects import Line, begins_by_attempt
+from .watch import Handout
 
-ACK_US: Final = 500_000
-"""From the moment that a result is seen on the wire until its ack has surely left: acked at once, on a busy machine."""
+ACK_US: Final = 250_000
+"""From the moment that an ack is seen on the wire until the server has surely written it down: it does so ten times a
+second, and an ack that was not written is forgotten by kill -9."""
 
-HANDOUT_US: Final = 500_000
-"""A delivery may wait so long in a busy worker's socket before the step begins."""
+UNSEEN_US: Final = 500_000
+"""Where neither delivery nor ack was seen (the watch had lost its server, too): this much before the begin, and after
+the result."""
+
+
+SEEN_LATE_US: Final = 20_000
+"""The watch may see a delivery a little later than the worker does."""
+
+NEVER_US: Final = 1 << 62
 
 
 class Repeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,24 +57,41 @@ def unexplained(case: Case) -> list[str]:
 
 
 def _cause(case: Case, first: Line, second: Line) -> str:
-    until_us = min(second.at_us, _published_us(case, first) + ACK_US)
+    before, after = _handout(case, first), _handout(case, second)
+    if before is not None and after is not None and before.seq != after.seq:
+        return _zombie(case, first, second)  # work that was put into the queue a second time
+    from_us = before.at_us if before is not None else first.at_us - UNSEEN_US
+    until_us = min(second.at_us, _settled_us(case, first, before))
     for fault in case.faults:
         window = f" ({fault.window})" if fault.window else ""
         after_ms = (fault.at_us - first.at_us) / 1000
         if fault.kind == "steps" and fault.pid == first.pid and first.at_us <= fault.at_us <= until_us:
             had = "after its effect" if _has_ended(case, first, fault.at_us) else "before its effect"
             return f"step worker {fault.pid} was killed {after_ms:.0f} ms into the attempt, {had}{window}"
-        if fault.kind == "server" and fault.at_us <= until_us and fault.until_us >= first.at_us - HANDOUT_US:
+        if fault.kind == "server" and fault.at_us <= until_us and fault.until_us >= from_us:
             return f"the server was killed {after_ms:.0f} ms into the attempt{window}"
+    return _zombie(case, first, second)
+
+
+def _zombie(case: Case, first: Line, second: Line) -> str:
+    for fault in case.faults:
         if fault.what == "pause" and fault.at_us <= second.at_us and fault.until_us >= first.at_us:
-            return f"actor worker {fault.pid} was paused for {(fault.until_us - fault.at_us) / 1e6:.1f} s beyond its lease"
+            return f"actor worker {fault.pid} was paused for {(fault.until_us - fault.at_us) / 1e6:.1f} s, beyond its lease"
     return ""
 
 
-def _published_us(case: Case, line: Line) -> int:
-    """When the attempt's result was seen on the wire; never, where it was not."""
+def _handout(case: Case, line: Line) -> Handout | None:
+    """Finds the delivery that began the attempt: the last one before it."""
+    seen = case.handed_out.get((line.workflow, line.run, line.command, line.attempt), [])
+    return next((handout for handout in reversed(seen) if handout.at_us <= line.at_us + SEEN_LATE_US), None)
+
+
+def _settled_us(case: Case, line: Line, handout: Handout | None) -> int:
+    """When the attempt's ack was surely kept; never, where none was seen."""
+    if handout is not None and handout.seq in case.work_acked:
+        return max(case.work_acked[handout.seq], line.at_us) + ACK_US
     seen = case.results.get((line.workflow, line.run, line.command, line.attempt), [])
-    return next((at_us for pid, at_us in seen if pid == line.pid and at_us >= line.at_us), 1 << 62)
+    return next((at_us + UNSEEN_US for pid, at_us in seen if pid == line.pid and at_us >= line.at_us), NEVER_US)
 
 
 def _has_ended(case: Case, begun: Line, before_us: int) -> bool:

@@ -6,7 +6,7 @@ the last decision, as a worker that has just taken over would. Both must come to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -22,7 +22,6 @@ from .audit import Case
 from .run_logs import Entry, RunLog
 
 REGISTRY: Final = Registry.of_modules([flows.__name__])
-APP_VARIABLE: Final = "app"
 
 
 def same_decisions(case: Case) -> list[str]:
@@ -30,17 +29,17 @@ def same_decisions(case: Case) -> list[str]:
     found: list[str] = []
     for log in case.logs():
         for how, check in (("live", _live), ("replayed", _replayed)):
-            problem = check(case.app, log)
+            problem = check(case, log)
             if problem:
                 found.append(f"{log.key} {how}: {problem}")
     return found
 
 
-def _live(app: str, log: RunLog) -> str:
-    actor = _actor(app, log)
+def _live(case: Case, log: RunLog) -> str:
+    actor = _actor(case, log)
     try:
-        for decision_entries in _decisions(log.entries):
-            problem = _fold(actor, decision_entries)
+        for entries in _decisions(log.entries):
+            problem = _fold(actor, entries, case.remains.objects)
             if problem:
                 return problem
     finally:
@@ -48,26 +47,26 @@ def _live(app: str, log: RunLog) -> str:
     return ""
 
 
-def _replayed(app: str, log: RunLog) -> str:
+def _replayed(case: Case, log: RunLog) -> str:
     decisions = list(_decisions(log.entries))
     if len(decisions) < 2:
         return ""
-    actor = _actor(app, log)
+    actor = _actor(case, log)
     try:
         for entry in (entry for entries in decisions[:-1] for entry in entries):
             actor.read(entry.record, digest=record_hash(entry.raw), seq=entry.seq)
-        for _ in actor.replay(_Objects()):
+        for _ in actor.replay(case.remains.objects):
             pass
-        return _fold(actor, decisions[-1])
+        return _fold(actor, decisions[-1], case.remains.objects)
     finally:
         actor.close()
 
 
-def _fold(actor: Actor, entries: Sequence[Entry]) -> str:
+def _fold(actor: Actor, entries: Sequence[Entry], objects: Mapping[str, bytes]) -> str:
     """Folds the messages of one decision and compares what comes of it; the actor then stands behind it."""
     first = entries[0].record
     messages = [message_of(folded) for folded in first.messages]
-    decision = actor.fold(messages, objects=_Objects(), nonce=first.nonce)
+    decision = actor.fold(messages, objects=objects, nonce=first.nonce)
     recorded = [_essence(entry.record) for entry in entries]
     made = [_essence(part) for part in decision.parts]
     if made != recorded:
@@ -101,13 +100,10 @@ def _decisions(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         yield group
 
 
-def _actor(app: str, log: RunLog) -> Actor:
-    return Actor(app, log.key, REGISTRY.workflows.get(log.key.workflow), by="audit")
+def _actor(case: Case, log: RunLog) -> Actor:
+    return Actor(case.app, log.key, REGISTRY.workflows.get(log.key.workflow), by="audit")
 
 
 def _shown(essences: Sequence[bytes]) -> str:
     return b" ".join(essences)[:1500].decode(errors="replace")
 
-
-class _Objects(dict[str, bytes]):
-    """Stands in for the object store."""

@@ -7,15 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from jetrun.actors.commands import RunStep, StartTimer
-from jetrun.actors.messages import Hook, Message, StepResult
+from jetrun.actors.fold import refs_of
 from jetrun.actors.journal import message_of
+from jetrun.actors.messages import Hook, Message, StepResult
 from jetrun.actors.names import RunKey
 from jetrun.actors.records import Outcome, Record, decode_record
 from jetrun.streams.dead_letter import DeadLetter
 from jetrun.streams.ports import Broker
 from jetrun.streams.subjects import App
-
-READS_AT_ONCE = 16
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +85,8 @@ class Remains(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a campaign has left."""
 
     logs: dict[RunKey, RunLog]
+    objects: dict[str, bytes]
+    """Large values by hash."""
     dead: list[tuple[RunKey | None, DeadLetter]]
     index: dict[str, set[RunKey]]
     """Runs by the state under which the index lists them."""
@@ -115,13 +116,27 @@ async def read_remains(broker: Broker, app: App) -> Remains:
     streams = (app.mail, app.work, app.timers)
     messages = {stream: (await broker.stream_state(stream)).messages for stream in streams}
     left = {stream: await _subjects(broker, stream) if messages[stream] else [] for stream in streams}
+    found = {key: RunLog(key=key, entries=entries) for key, entries in logs.items()}
     return Remains(
-        logs={key: RunLog(key=key, entries=entries) for key, entries in logs.items()},
+        logs=found,
+        objects=await _objects(broker, app, found.values()),
         dead=dead,
         index=index,
         messages=messages,
         left=left,
     )
+
+
+async def _objects(broker: Broker, app: App, logs: Iterable[RunLog]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for log in logs:
+        refs = [ref for _, message in log.messages() if (ref := refs_of(message)) is not None]
+        refs += [command.ref for _, command in log.steps().values() if command.ref is not None]
+        for ref in refs:
+            data = await broker.get_object(app.values, f"{log.key.workflow}/{log.key.run}/{ref.sha256}")
+            if data is not None:
+                found[ref.sha256] = data
+    return found
 
 
 async def _subjects(broker: Broker, stream: str) -> list[str]:

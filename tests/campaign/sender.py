@@ -5,7 +5,8 @@ Every try and every answer is noted; what the audit calls acknowledged is what t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -22,6 +23,7 @@ from jetrun.streams.subjects import App
 from .crew import now_us
 from .plans import Letter, Plan
 
+IN_FLIGHT_S: Final = 0.0005
 TIMEOUT_S: Final = 1.0
 PAUSE_S: Final = 0.2
 AGAIN_S: Final = 3.0
@@ -47,13 +49,18 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sender:
-    """Sends the letters of all plans."""
+    """Sends the letters of all plans.
 
-    def __init__(self, broker: Broker, app: App, rng: Random) -> None:
+    Args:
+        on_sending: Called while a message is on its way.
+    """
+
+    def __init__(self, broker: Broker, app: App, rng: Random, *, on_sending: Callable[[], None]) -> None:
         self.tries: list[Try] = []
         self._broker = broker
         self._app = app
         self._rng = rng
+        self._on_sending = on_sending
 
     async def send(self, plans: Sequence[Plan]) -> None:
         """Sends everything at its time; letters of one run in order, hooks each after the acknowledgement of the last."""
@@ -93,6 +100,8 @@ class Sender:
         give_up_at = anyio.current_time() + GIVE_UP_S
         while anyio.current_time() < give_up_at:
             sent_at_us, code, seq = now_us(), UNKNOWN, 0
+            # Written in this turn of the loop: a moment later it is on its way, and the answer is not here yet.
+            asyncio.get_running_loop().call_later(self._rng.uniform(0, IN_FLIGHT_S), self._on_sending)
             try:
                 ack = await self._broker.publish(outgoing, timeout_s=TIMEOUT_S)
                 code, seq = ack.code, ack.seq

@@ -5,14 +5,15 @@ from __future__ import annotations
 import msgspec
 
 from jetrun.actors.commands import Close, RunStep
+from jetrun.actors.journal import message_of
 from jetrun.actors.messages import StepResult
 from jetrun.actors.records import Record
 
 from .audit import Case, Invariant
-from .effects import Line, begins_by_attempt, digest_of
+from .effects import begins_by_attempt, digest_of
 from .repeats import unexplained
 from .replays import same_decisions
-from .run_logs import RunLog
+from .run_logs import Entry, RunLog
 
 CLOCK_US = 2_000
 """The server rounds its times down; steps and server read one machine's clock."""
@@ -39,8 +40,8 @@ def decided_before(case: Case) -> list[str]:
     """No attempt begins that was not decided, or before its decision was stored (I9)."""
     found: list[str] = []
     for (workflow, run, command, attempt), begins in begins_by_attempt(case.lines).items():
-        log = _log_of(case, begins[0])
-        decision = log.steps().get(command) if log is not None else None
+        log = case.log_behind(begins[0])
+        decision = log.steps().get(command)
         if decision is None:
             found.append(f"{workflow}/{run}: step {command} ran and was never decided")
             continue
@@ -56,8 +57,7 @@ def same_input(case: Case) -> list[str]:
     """All attempts see the recorded input (I10)."""
     found: list[str] = []
     for begins in begins_by_attempt(case.lines).values():
-        log = _log_of(case, begins[0])
-        decision = log.steps().get(begins[0].command) if log is not None else None
+        decision = case.log_behind(begins[0]).steps().get(begins[0].command)
         if decision is None or decision[1].ref is not None:
             if len({line.digest for line in begins}) > 1:
                 found.append(f"{begins[0].workflow}/{begins[0].run}: attempts of step {begins[0].command} differ in input")
@@ -73,8 +73,8 @@ def not_after_end(case: Case) -> list[str]:
     """No attempt begins later than a lease after the end of its run (I11)."""
     found: list[str] = []
     for line in case.lines:
-        log = _log_of(case, line)
-        if line.phase != "begin" or log is None or log.outcome is None:
+        log = case.log_behind(line)
+        if line.phase != "begin" or log.outcome is None:
             continue
         late_us = line.at_us - log.entries[-1].at_us - case.lease_us
         if late_us > LATE_US:
@@ -88,8 +88,6 @@ def one_result(case: Case) -> list[str]:
     for log in case.logs():
         counts = dict.fromkeys(log.steps(), 0)
         closed = {c.target for entry in log.entries for c in entry.record.commands if isinstance(c, Close)}
-        for entry, _ in log.steps().values():
-            assert entry.record.commands
         for command, kind in _endings(log):
             counts[command] = counts.get(command, 0) + 1
             if counts[command] > 1:
@@ -141,7 +139,8 @@ def _endings(log: RunLog) -> list[tuple[int, str]]:
     kept: list[StepResult] = []
     for entry in log.entries:
         record = entry.record
-        arrived = [m.body for e, m in log.messages() if e is entry and isinstance(m.body, StepResult)]
+        bodies = [message_of(folded).body for folded in record.messages if folded.verb == "step"]
+        arrived = [body for body in bodies if isinstance(body, StepResult)]
         if record.undecided:
             kept += arrived
             continue
@@ -175,13 +174,8 @@ def _move(record: Record, open_steps: dict[int, int]) -> None:
             open_steps.pop(command.target, None)
 
 
-def _log_of(case: Case, line: Line) -> RunLog | None:
-    return next((log for key, log in case.remains.logs.items() if key == (line.workflow, line.run)), None)
-
-
-def _retry_entry(log: RunLog | None, command: int, attempt: int):  # type: ignore[no-untyped-def]  # see below
-    if log is None:
-        return None
+def _retry_entry(log: RunLog, command: int, attempt: int) -> Entry | None:
+    """Finds the record that decided a retry."""
     for entry in log.entries:
         if any(retry.n == command and retry.attempt == attempt for retry in entry.record.retries):
             return entry

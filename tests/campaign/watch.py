@@ -40,7 +40,7 @@ class Window(NamedTuple):
 WINDOWS: Final[dict[Kind, tuple[str, ...]]] = {
     "actors": ("append", "work", "timer", "start", "hook", "result", "index"),
     "steps": ("begin", "end", "result", "work"),
-    "server": ("append", "work", "timer", "start", "hook", "result", "ack"),
+    "server": ("append", "work", "timer", "sent", "start", "hook", "result", "ack"),
 }
 
 MEANING: Final[dict[tuple[Kind, str], str]] = {
@@ -56,12 +56,13 @@ MEANING: Final[dict[tuple[Kind, str], str]] = {
     ("steps", "result"): "its result was sent, the work not acked",
     ("steps", "work"): "work was about to reach it",
     ("server", "append"): "it had stored a record and not told",
-    ("server", "work"): "it was about to store work",
-    ("server", "timer"): "it was about to store a timer",
-    ("server", "start"): "it was about to store a start",
-    ("server", "hook"): "it was about to store a hook",
-    ("server", "result"): "it was about to store a result",
-    ("server", "ack"): "it was about to note an ack",
+    ("server", "work"): "it was storing work",
+    ("server", "timer"): "it was storing a timer",
+    ("server", "sent"): "a client's message was on its way to it",
+    ("server", "start"): "it was storing a start",
+    ("server", "hook"): "it was storing a hook",
+    ("server", "result"): "it was storing a result",
+    ("server", "ack"): "it was noting an ack",
 }
 
 
@@ -74,6 +75,22 @@ class Shot(msgspec.Struct, frozen=True, kw_only=True):
     run: str = ""
     k: int = 0
     """The record after which it was fired, for appends."""
+
+
+class Handout(msgspec.Struct, frozen=True, kw_only=True):
+    """One delivery of a work message."""
+
+    seq: int
+    """Of the message in the stream: another one is another message."""
+    count: int
+    at_us: int
+
+
+class _Work(msgspec.Struct):
+    workflow: str
+    run: str
+    command: int
+    attempt: int
 
 
 class _By(msgspec.Struct):
@@ -117,6 +134,10 @@ class Watch:
         self.heard: Counter[str] = Counter()
         self.results: dict[tuple[str, str, int, int], list[tuple[int, int]]] = {}
         """By workflow, run, command and attempt: who published the result, and when."""
+        self.handed_out: dict[tuple[str, str, int, int], list[Handout]] = {}
+        """By the same: every delivery of the work."""
+        self.acked: dict[int, int] = {}
+        """By sequence of the work: when its first ack was seen."""
         self.refused_appends: dict[str, int] = {}
         """As each worker's beats say."""
         self._broker = broker
@@ -143,6 +164,7 @@ class Watch:
             (f"{prefix}.index.ended.>", watch._on_index),
             (f"{prefix}.beat.*", watch._on_beat),
             (f"$JS.ACK.{app.work}.>", watch._on_ack),
+            ("_INBOX.>", watch._on_reply),
         ):
             await broker.listen(subject, on_message)
         asyncio.get_running_loop().add_reader(watch._bell.fileno(), watch._on_bell)
@@ -164,6 +186,10 @@ class Watch:
             return None
         finally:
             self._aims.pop(window.kind, None)
+
+    def on_sending(self) -> None:
+        """Hears from the sender that a message of its own is on its way."""
+        self._see("sent")
 
     # --- what is heard ---------------------------------------------------------------------------
     def _on_live(self, subject: str, payload: bytes, _reply: str) -> None:
@@ -199,9 +225,17 @@ class Watch:
         run = ".".join(subject.split(".")[4:6])
         self._see("index", run=run, actor=self._deciders.get(run, 0))
 
-    def _on_ack(self, _subject: str, payload: bytes, _reply: str) -> None:
+    def _on_ack(self, subject: str, payload: bytes, _reply: str) -> None:
         if payload in (b"", b"+ACK"):
+            self.acked.setdefault(_seq_of(subject), now_us())
             self._see("ack")
+
+    def _on_reply(self, subject: str, payload: bytes, reply: str) -> None:
+        """Hears work on its way to a step worker; every other reply is passed over."""
+        if reply.startswith(f"$JS.ACK.{self._app.work}."):
+            work = msgspec.json.decode(payload, type=_Work)
+            handout = Handout(seq=_seq_of(reply), count=int(reply.split(".")[4]), at_us=now_us())
+            self.handed_out.setdefault((work.workflow, work.run, work.command, work.attempt), []).append(handout)
 
     def _on_beat(self, _subject: str, payload: bytes, _reply: str) -> None:
         with contextlib.suppress(msgspec.DecodeError):
@@ -235,6 +269,10 @@ class Watch:
         """Takes note that a step worker is dead: nothing will reach it any more."""
         for worker in [worker for worker, other in self._step_pids.items() if other == pid]:
             del self._step_pids[worker]
+
+
+def _seq_of(reply: str) -> int:
+    return int(reply.split(".")[5])
 
 
 def key_of(run: str) -> RunKey:

@@ -294,7 +294,7 @@ async def test_large_results(wire: Wire, fleet: Fleet, words: int, *, has_result
 
 ADDRESS = "order.{run}"
 WRONG = {
-    "subject": ("order.{run}.start.at.once", b"{}"),
+    "subject": ("order.-{run}.start", b"{}"),
     "verb": (f"{ADDRESS}.sing", b"{}"),
     "json": (f"{ADDRESS}.start", b'{"args": ["o-1"'),
     "schema": (f"{ADDRESS}.start", b'{"arguments": ["o-1"]}'),
@@ -306,7 +306,7 @@ WRONG = {
     "ended": (f"{ADDRESS}.hook.approval", b"{}"),
     "no_run": (f"{ADDRESS}.pause", b"{}"),
     "payload": (f"{ADDRESS}.hook.approval", b'{"payload": {"ok": "maybe"}}'),
-    "missing_value": (f"{ADDRESS}.start", b'{"ref": {"sha256": "00", "size": 1}}'),
+    "missing_value": (f"{ADDRESS}.start", b'{"ref": {"sha256": "%b", "size": 1}}' % (b"0" * 64)),
     "token": (f"{ADDRESS}.step", b'{"command": 1, "attempt": 1, "token": "guessed", "result": 1}'),
 }
 
@@ -316,7 +316,7 @@ def test_every_dead_code_is_documented() -> None:
     table = PAGE.partition("## Dead letters")[2].partition("## Values")[0]
 
     assert set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)) == set(DEAD_CODES)
-    assert set(WRONG) == set(DEAD_CODES)
+    assert set(WRONG) == set(DEAD_CODES) - {"full"}  # which takes ten thousand messages: tests of the actor do that
 
 
 @pytest.mark.parametrize("code", WRONG)

@@ -230,6 +230,19 @@ async def test_a_purge_can_keep_the_newest(world: World) -> None:
 
 
 @contract
+async def test_a_purge_can_spare_what_is_newer(world: World) -> None:
+    """A late purge of an expired log would take the run that was started meanwhile (R4)."""
+    broker = await world.connect()
+    seqs = await append(broker, world, KEY, b"1", b"2", b"3")
+    log, subject = world.app.log, world.app.log_of(KEY)
+
+    assert await broker.purge(log, subject, to_seq=seqs[1]) == 2
+    assert await broker.purge(log, subject, to_seq=seqs[1]) == 0
+
+    assert [message.payload for message in await broker.read(log, subject)] == [b"3"]
+
+
+@contract
 async def test_a_purge_takes_a_filter(world: World) -> None:
     """A run's queued steps would have to be taken back one by one (R8)."""
     broker = await world.connect()

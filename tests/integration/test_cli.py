@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from jetrun.streams.subjects import App
+from support.nats import delete_streams
 from support.processes import Child, Processes
 
 FLOWS = "support.cli_flows"
@@ -21,6 +24,8 @@ class Cli:
     """Starts wfctl against one app."""
 
     def __init__(self, processes: Processes, url: str, app: App) -> None:
+        self.app = app
+        self.url = url
         self._processes = processes
         self._options = ("--url", url, "--app", app.name)
 
@@ -46,6 +51,17 @@ def cli(processes: Processes, nats_url: str, app: App) -> Cli:
     return Cli(processes, nats_url, app)
 
 
+@pytest.fixture(scope="module")
+async def served(nats_url: str) -> AsyncIterator[Cli]:
+    """An app with a fleet that all tests share which end nothing but their own runs."""
+    app = App(f"cli{secrets.token_hex(4)}")
+    with Processes() as processes:
+        cli = Cli(processes, nats_url, app)
+        await cli.fleet()
+        yield cli
+    await delete_streams(nats_url, app)
+
+
 def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -67,9 +83,9 @@ async def pid_in(child: Child, what: str) -> int:
 # --- a run from start to end -----------------------------------------------------------------------------
 
 
-async def test_a_run_is_started_answered_watched_and_exported(cli: Cli) -> None:
+async def test_a_run_is_started_answered_watched_and_exported(served: Cli) -> None:
     """The whole of a run from the command line alone."""
-    await cli.fleet()
+    cli = served
 
     assert await cli.run("start", "approved", '"ann"', "--run-id", "a-1") == ["approved/a-1"]
     tail = cli.start("tail", "approved/a-1")
@@ -85,9 +101,9 @@ async def test_a_run_is_started_answered_watched_and_exported(cli: Cli) -> None:
     assert [line["hash"] for line in exported[:-1]] == [line["record"]["prev"] for line in exported[1:]]
 
 
-async def test_start_and_wait_prints_the_result_alone_on_standard_output(cli: Cli) -> None:
+async def test_start_and_wait_prints_the_result_alone_on_standard_output(served: Cli) -> None:
     """`wfctl start … --wait | jq` works."""
-    await cli.fleet()
+    cli = served
 
     child = cli.start("start", "greeting", '"ann"', "--wait")
     assert await child.wait_ended() == 0
@@ -99,29 +115,27 @@ async def test_start_and_wait_prints_the_result_alone_on_standard_output(cli: Cl
     assert "\x1b" not in failed.output
 
 
-async def test_tail_of_everything_as_json_ends_clean_on_ctrl_c(cli: Cli) -> None:
+async def test_tail_of_a_workflow_as_json_ends_clean_on_ctrl_c(served: Cli) -> None:
     """130 and no traceback, however long it has run."""
-    await cli.fleet()
-    tail = cli.start("tail", "--json")
-    await cli.run("start", "greeting", '"ann"', "--run-id", "g-1")
+    tail = served.start("tail", "napping/", "--json")
+    await served.run("start", "napping", "0.01", "--run-id", "n-1")
     await tail.wait_line('"run.completed"')
 
     tail.interrupt()
 
     assert await tail.wait_ended() == 130
-    assert [json.loads(line)["kind"] for line in tail.lines][-1] == "run.completed"
+    kinds = [json.loads(line)["kind"] for line in tail.lines]
+    assert kinds == ["run.started", "timer.started", "timer.fired", "run.completed"]
 
 
-async def test_reader_that_leaves_ends_tail_quietly(cli: Cli, processes: Processes, nats_url: str, app: App) -> None:
+async def test_reader_that_leaves_ends_tail_quietly(served: Cli, processes: Processes) -> None:
     """`wfctl tail | head -1` shows no BrokenPipeError."""
-    await cli.fleet()
-    for number in range(3):
-        await cli.run("start", "greeting", '"ann"', "--run-id", f"g-{number}")
-    call = f"{sys.executable} -m jetrun.cli tail --url {nats_url} --app {app.name} | head -1"
+    await served.run("start", "greeting", '"ann"')
+    call = f"{sys.executable} -m jetrun.cli tail --url {served.url} --app {served.app.name} | head -1"
     piped = processes.start(["sh", "-c", call], cwd=Path("/"))
 
     await piped.wait_line("run.started")
-    await cli.run("start", "greeting", '"bob"')
+    await served.run("start", "greeting", '"bob"')
 
     assert await piped.wait_ended() == 0
     assert len(piped.lines) == 1
@@ -233,11 +247,10 @@ async def test_worker_without_provisioning_names_the_command(cli: Cli, app: App)
         assert f"run `wfctl provision -m {FLOWS} --app {app.name}`" in line
 
 
-async def test_doctor_finds_what_is_missing_and_what_mends_it(cli: Cli, app: App) -> None:
-    """Exit 1 while something is wrong, 0 when it is mended."""
+async def test_doctor_finds_what_is_missing_and_what_mends_it(served: Cli, cli: Cli, app: App) -> None:
+    """Exit 1 while something is wrong, 0 when all is well."""
     before = await cli.run("doctor", "-m", FLOWS, code=1)
-    await cli.fleet()
-    after = await cli.run("doctor", "-m", FLOWS, "--json")
+    after = await served.run("doctor", "-m", FLOWS, "--json")
 
     assert f"-> wfctl provision -m {FLOWS} --app {app.name}" in "\n".join(before)
     levels = {json.loads(line)["what"]: json.loads(line)["level"] for line in after}
@@ -245,12 +258,10 @@ async def test_doctor_finds_what_is_missing_and_what_mends_it(cli: Cli, app: App
     assert levels["durability"] == levels["accounts"] == "warning"
 
 
-async def test_fleet_and_queues_are_shown(cli: Cli) -> None:
+async def test_fleet_and_queues_are_shown(served: Cli) -> None:
     """Who is there, and what waits."""
-    await cli.fleet()
-
-    workers = [json.loads(line) for line in await cli.run("workers", "--json")]
-    queues = [json.loads(line) for line in await cli.run("queues", "--json")]
+    workers = [json.loads(line) for line in await served.run("workers", "--json")]
+    queues = [json.loads(line) for line in await served.run("queues", "--json")]
 
     assert sorted(worker["kind"] for worker in workers) == ["actors", "steps"]
     assert [(queue["queue"], queue["workers"]) for queue in queues] == [("default", 1)]

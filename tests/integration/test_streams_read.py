@@ -17,11 +17,10 @@ from jetrun.actors.errors import BrokerError, NotProvisioned
 from jetrun.actors.limits import LOAD_PAGE_BYTES, OBJECT_CHUNK_BYTES, SCAN_BATCH
 from jetrun.actors.names import RunKey
 from jetrun.streams.jetstream import JetStream
-from jetrun.streams.objects import object_stream
 from jetrun.streams.ports import Outgoing, Stored
 from jetrun.streams.provision import provision
 from jetrun.streams.server import EmbeddedServer
-from jetrun.streams.subjects import App
+from jetrun.streams.subjects import App, object_stream
 from support.nats import delete_streams
 
 KEY = RunKey("order", "o-1")

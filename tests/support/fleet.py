@@ -42,4 +42,5 @@ def running_fleet(url: str, modules: Sequence[str]) -> Generator[Fleet]:
         try:
             yield anyio.run(begin, processes)
         finally:
+            print(*(child.output for child in processes.children), sep="\n")  # pytest shows it when a test has failed
             anyio.run(delete_streams, url, app)

@@ -6,7 +6,11 @@ from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Any
 
+import anyio
+
 from jetrun.client import Client, Event, RunHandle
+
+WAIT_S = 20.0
 
 
 def scheduled(events: Iterable[Event]) -> list[str]:
@@ -21,18 +25,20 @@ def kinds(events: Iterable[Event]) -> list[str]:
 
 async def wait_event(run: RunHandle[Any], kind: str, name: str = "") -> Event:
     """Waits for the first event of that kind, and of that step or hook where a name is given."""
-    async with aclosing(run.tail()) as events:
-        async for event in events:
-            if event.kind == kind and name in ("", event.data.get("name")):
-                return event
+    with anyio.fail_after(WAIT_S):
+        async with aclosing(run.tail()) as events:
+            async for event in events:
+                if event.kind == kind and name in ("", event.data.get("name")):
+                    return event
     raise AssertionError(f"{run} has ended without {kind} {name}")
 
 
 async def wait_run_events(client: Client, workflow: str, run: str, kind: str, count: int = 1) -> Event:
     """Waits for so many events of that kind of a run that may be still to come; returns the last one."""
-    async with aclosing(client.tail(workflow=workflow)) as events:
-        async for found in events:
-            count -= found.run_id == run and found.event.kind == kind
-            if not count:
-                return found.event
+    with anyio.fail_after(WAIT_S):
+        async with aclosing(client.tail(workflow=workflow)) as events:
+            async for found in events:
+                count -= found.run_id == run and found.event.kind == kind
+                if not count:
+                    return found.event
     raise AssertionError(f"the tail of {workflow} has ended without {kind} of {run}")

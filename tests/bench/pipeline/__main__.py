@@ -34,13 +34,17 @@ def main() -> int:
                 others.append(_told(index, side, against.measure_other(options.against, mode)))
     figures = against.figures(ours, others)
     if not others:
-        figures = [Figure(case=figure.case, name=figure.name, unit=figure.unit, values=figure.values) for figure in figures]
+        figures = [
+            Figure(case=figure.case, name=figure.name, unit=figure.unit, values=figure.values) for figure in figures
+        ]
     print(table(figures))
     return 1 if any(figure.is_met is False for figure in figures) else 0
 
 
 def _told(index: int, side: str, outcome: against.Outcome) -> against.Outcome:
-    print(f"round {index + 1}, {side:8}: {outcome.runs_per_s:.0f} runs/s, {outcome.ms_per_step:.3f} ms/step", flush=True)
+    print(
+        f"round {index + 1}, {side:8}: {outcome.runs_per_s:.0f} runs/s, {outcome.ms_per_step:.3f} ms/step", flush=True
+    )
     return outcome
 
 

@@ -35,7 +35,9 @@ FULL = Shape(5000, 200, 3)
 SCHEDULE = (WARM_UP, FULL, FULL, Shape(1, 1, 200), Shape(3, 1, 500))
 """What `run.py` puts on itself, in this order; the pipeline gets the same."""
 
-LINE = re.compile(r"(\d+) runs x(\d+) steps K=(\d+): (\d+) runs/s .*p50 ([\d.]+) p99.*\n +cpu s server/actor/steps \[(.*)\]")
+LINE = re.compile(
+    r"(\d+) runs x(\d+) steps K=(\d+): (\d+) runs/s .*p50 ([\d.]+) p99.*\n +cpu s server/actor/steps \[(.*)\]"
+)
 SHARE_MIN = 0.9
 RUN_S_MAX = 600
 
@@ -66,7 +68,9 @@ def measure_pipeline(mode: str) -> Outcome:
         loads = [target.load(runs=shape.runs, in_flight=shape.in_flight, steps=shape.steps) for shape in SCHEDULE]
     return _outcome(
         [
-            Measured(shape, load.runs_per_s, load.p50_ms, load.cpu_s["server"] + load.cpu_s["actors"] + load.cpu_s["steps"])
+            Measured(
+                shape, load.runs_per_s, load.p50_ms, load.cpu_s["server"] + load.cpu_s["actors"] + load.cpu_s["steps"]
+            )
             for shape, load in zip(SCHEDULE, loads, strict=True)
         ]
     )
@@ -84,7 +88,9 @@ def measure_other(folder: Path, mode: str) -> Outcome:
             timeout=RUN_S_MAX,
         )
     if answer.returncode != 0:
-        raise ChildFailed(f"run.py in {folder} ended with code {answer.returncode}:\n{answer.stdout[-1000:]}{answer.stderr[-2000:]}")
+        raise ChildFailed(
+            f"run.py in {folder} ended with code {answer.returncode}:\n{answer.stdout[-1000:]}{answer.stderr[-2000:]}"
+        )
     loads = [
         Measured(
             Shape(*map(int, line.group(1, 3, 2))), float(line[4]), float(line[5]), sum(map(float, line[6].split(",")))

@@ -44,10 +44,9 @@ async def provision(wire: Wire) -> None:
     """Creates all streams and consumers in an empty store."""
     for stream in STREAMS:
         await wire.request(f"STREAM.CREATE.{stream['name']}", {**stream, "storage": "file", "allow_direct": True})
-    consumers = [(MAIL, mailbox(partition), f"wf.bare.mail.{partition}.>") for partition in range(PARTITIONS)]
-    for stream, consumer, subjects in [*consumers, (WORK, QUEUE, "wf.bare.work.default.>")]:
-        config = {"durable_name": consumer, "filter_subject": subjects, "ack_policy": "explicit", "max_ack_pending": 5000}
-        await wire.request(f"CONSUMER.CREATE.{stream}.{consumer}", {"stream_name": stream, "config": config})
+    for partition in range(PARTITIONS):
+        await _consumer(wire, MAIL, mailbox(partition), f"wf.bare.mail.{partition}.>")
+    await _consumer(wire, WORK, QUEUE, "wf.bare.work.default.>")
 
 
 def mailbox(partition: int) -> str:
@@ -70,3 +69,8 @@ def work_of(run: str, command: int) -> str:
 
 def done_of(run: str) -> str:
     return f"wf.bare.done.{run}"
+
+
+async def _consumer(wire: Wire, stream: str, name: str, subjects: str) -> None:
+    config = {"durable_name": name, "filter_subject": subjects, "ack_policy": "explicit", "max_ack_pending": 5_000}
+    await wire.request(f"CONSUMER.CREATE.{stream}.{name}", {"stream_name": stream, "config": config})

@@ -63,7 +63,9 @@ class Wire:
                 failure.set_exception(error)
 
         # Subjects are ours and well formed: nats-py need not look at each again.
-        connection = await nats.connect(url, pending_size=OUTGOING_BYTES_MAX, error_cb=on_error, skip_subject_validation=True)
+        connection = await nats.connect(
+            url, pending_size=OUTGOING_BYTES_MAX, error_cb=on_error, skip_subject_validation=True
+        )
         wire = cls(connection, failure)
         await wire.subscribe(wire._inbox + "*", wire._on_answer)
         return wire
@@ -78,7 +80,9 @@ class Wire:
     async def subscribe(self, subject: str, on_message: OnMessage) -> None:
         await self._connection.subscribe(subject, cb=on_message, pending_msgs_limit=-1, pending_bytes_limit=-1)
 
-    async def publish(self, subject: str, payload: bytes, then: OnStored, headers: dict[str, str] | None = None) -> None:
+    async def publish(
+        self, subject: str, payload: bytes, then: OnStored, headers: dict[str, str] | None = None
+    ) -> None:
         """Sends at once; calls `then` when the message is stored."""
         self._count += 1
         token = str(self._count)

@@ -10,8 +10,7 @@ from jetrun.actors.errors import DefinitionError, InvalidName
 from jetrun.actors.limits import BODY_BYTES_MAX
 from jetrun.actors.names import RunKey
 from jetrun.streams.definitions import META_PARTITIONS, StreamDefinition, define
-from jetrun.streams.objects import object_stream
-from jetrun.streams.subjects import App
+from jetrun.streams.subjects import App, object_stream
 
 APP = App("shop")
 
@@ -58,11 +57,12 @@ def test_every_stream_can_be_read_without_a_consumer() -> None:
 
 @given(st.integers(1, 40))
 def test_each_partition_has_its_two_consumers(partitions: int) -> None:
-    """No message of a partition is without a consumer, none has two."""
+    """No message of a partition is without a consumer, none has two; what has no partition has one, too (R10)."""
     wanted = define(APP, queues=["default"], partitions=partitions)
 
     filters = [consumer.filter_subject for name in (APP.mail, APP.timers) for consumer in wanted.consumers[name]]
-    assert len(filters) == len(set(filters)) == 2 * partitions
+    assert len(filters) == len(set(filters)) == 2 * partitions + 1
+    assert APP.strays_filter() in filters
     assert all(consumer.max_deliver == -1 for consumers in wanted.consumers.values() for consumer in consumers)
     assert wanted.streams[-1].metadata[META_PARTITIONS] == str(partitions)
 

@@ -150,8 +150,8 @@ def test_silence_is_told_to_the_next_worker(tmp_path: Path) -> None:
 from jetrun.actors.names import RunKey
 from jetrun.streams.crash_note import CrashNote
 found = CrashNote(lifeline.note_path)
-if found.suspect is not None:
-    print(found.suspect.key, found.suspect.is_blocked, flush=True)
+if found.suspects:
+    print(found.suspects[0].key, found.suspects[0].is_blocked, flush=True)
     sys.exit(0)
 found.folding(RunKey("order", "o-1"), 1)
 lifeline.beat()
@@ -159,9 +159,11 @@ time.sleep(600)
 """
     process = start(ADOPT + fold_once, note)
 
-    out, _ = process.communicate(timeout=20)
+    out, complaint = process.communicate(timeout=20)
 
     assert out.splitlines()[-1] == "order/o-1 True"
+    assert "gave no sign of life for 0 s while it ran order/o-1: killed" in complaint
+    assert "most recent call first" in complaint
 
 
 def test_crash_note_avoids_a_folder_that_others_may_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,174 @@
+"""Recording: what a run decided, or keeps for later, written down as records."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from .admission import mark_of
+from .decision import Decision, summary_of
+from .errors import ErrorInfo
+from .execution import Execution
+from .fold import Fold
+from .journal import Journal, folded_of
+from .limits import RECORDS_MAX
+from .messages import Message, Start
+from .parts import missing, split
+from .records import VERSION, Outcome, Parked, Record, StartMark, Summary
+from .turn import Turn
+from .verdict import Verdict
+
+PYTHON: Final = ".".join(platform.python_version_tuple()[:2])
+TOO_LONG: Final = Outcome(
+    status="failed",
+    error=ErrorInfo(
+        type="RunTooLong",
+        message=f"the run's log has reached {RECORDS_MAX} records; continue as a new run before that",
+        code="run_too_long",
+    ),
+)
+
+
+class Recorder:
+    """Writes the records that follow a journal.
+
+    Args:
+        by: Worker and incarnation.
+        code: Hash of the workflow's code in this worker; empty where it has none.
+    """
+
+    def __init__(self, journal: Journal, *, by: str, code: str) -> None:
+        self._journal = journal
+        self._by = by
+        self._code = code
+
+    @property
+    def is_last(self) -> bool:
+        """Tells whether the next record has to be the run's last."""
+        return self._journal.k >= RECORDS_MAX - 1 and self._journal.start is not None
+
+    def decided(self, turn: Turn, execution: Execution, fold: Fold, nonce: str, *, kept: int = 0) -> Decision:
+        """Writes down what the code decided.
+
+        Args:
+            kept: So many messages wait for the end of a pause.
+        """
+        record = self._whole(turn.taken, nonce, execution, fold, kept=kept)
+        return _decision(record, turn, execution.uploads)
+
+    def rest(self, execution: Execution, fold: Fold, found: Record, *, left: Sequence[Message]) -> Decision:
+        """Writes down what is missing of a decision whose first parts are in the log (R10).
+
+        Args:
+            found: The parts, joined.
+            left: Messages for the next turn.
+        """
+        whole = self._whole((), found.nonce, execution, fold)
+        turn = Turn(taken=[], verdicts=[], rest=list(left), is_deciding=True)
+        return _decision(missing(whole, found), turn, execution.uploads)
+
+    def kept(self, turn: Turn, nonce: str, *, parked: Parked | None) -> Decision:
+        """Writes down messages that wait undecided: the run is on pause, parked or not yet started."""
+        summary = self._journal.summary
+        if parked is not None:
+            start = next((m for m in turn.taken if isinstance(m.body, Start)), None)
+            started_at_us = summary.started_at_us or (start.at_us if start is not None else 0)
+            summary = msgspec.structs.replace(summary, status="parked", started_at_us=started_at_us)
+        return _decision(self._plain(turn.taken, nonce, summary, undecided=True, parked=parked), turn, {})
+
+    def ended(self, turn: Turn, nonce: str, outcome: Outcome, refused: Sequence[Verdict]) -> Decision:
+        """Writes down an end in which the code had no part."""
+        record = self._plain(turn.taken, nonce, self._journal.summary, outcome=outcome, refused=refused)
+        summary = msgspec.structs.replace(
+            record.summary,
+            status=outcome.status,
+            ended_at_us=record.at_us,
+            steps_open=0,
+            timers_open=0,
+            hooks_open=[],
+            hooks_more=0,
+        )
+        return _decision(msgspec.structs.replace(record, summary=summary), turn, {})
+
+    def expired(self, turn: Turn, nonce: str) -> Decision:
+        """Writes down that nobody starts the run any more."""
+        return _decision(self._plain(turn.taken, nonce, self._journal.summary, expired=True), turn, {})
+
+    # --- inside ---------------------------------------------------------------------------------
+    def _whole(
+        self, taken: Sequence[Message], nonce: str, execution: Execution, fold: Fold, *, kept: int = 0
+    ) -> Record:
+        journal = self._journal
+        return Record(
+            v=VERSION,
+            k=journal.k + 1,
+            prev=journal.prev,
+            nonce=nonce,
+            by=self._by,
+            code=self._code,
+            python=PYTHON,
+            at_us=max(execution.loop.now_us, journal.now_us),
+            start=journal.start or _mark(taken),
+            messages=[folded_of(m) for m in taken],
+            fired=fold.fired,
+            commands=execution.decided,
+            retries=fold.retries,
+            refused=[verdict.refusal for verdict in fold.refused],
+            kept=kept,
+            unparked=journal.parked is not None,
+            outcome=fold.outcome,
+            summary=summary_of(execution, fold),
+        )
+
+    def _plain(
+        self,
+        taken: Sequence[Message],
+        nonce: str,
+        summary: Summary,
+        *,
+        undecided: bool = False,
+        parked: Parked | None = None,
+        expired: bool = False,
+        outcome: Outcome | None = None,
+        refused: Sequence[Verdict] = (),
+    ) -> Record:
+        journal = self._journal
+        return Record(
+            v=VERSION,
+            k=journal.k + 1,
+            prev=journal.prev,
+            nonce=nonce,
+            by=self._by,
+            code=self._code,
+            python=PYTHON,
+            at_us=max(journal.now_us, *(m.at_us for m in taken))
+            if undecided or outcome is not None
+            else journal.now_us,
+            start=journal.start or _mark(taken),
+            messages=[folded_of(m) for m in taken],
+            refused=[verdict.refusal for verdict in refused],
+            undecided=undecided,
+            parked=parked,
+            expired=expired,
+            outcome=outcome,
+            summary=summary,
+        )
+
+
+def _mark(taken: Sequence[Message]) -> StartMark | None:
+    return next((mark_of(m.body) for m in taken if isinstance(m.body, Start)), None)
+
+
+def _decision(record: Record, turn: Turn, uploads: Mapping[str, bytes]) -> Decision:
+    parts = split(record)
+    return Decision(
+        records=[raw for _, raw in parts],
+        parts=[part for part, _ in parts],
+        folded=turn.taken,
+        verdicts=turn.verdicts,
+        rest=turn.rest,
+        uploads=dict(uploads),
+    )

@@ -1,0 +1,94 @@
+"""Replay: the code of a run brought to where its log stands, by making the log's decisions again (R10, R13)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from .decision import Owed, owed_of
+from .early import early_timer
+from .errors import ReplayMismatch
+from .execution import Execution
+from .fold import Fold
+from .journal import in_order, left_of, message_of
+from .messages import Message
+from .parts import joined
+from .records import Record
+
+
+class Unfinished:
+    """A decision of which the log holds the first parts only, made again in full."""
+
+    __slots__ = ("fold", "found")
+
+    def __init__(self, fold: Fold, found: Record) -> None:
+        self.fold = fold
+        self.found = found
+
+
+class Replay:
+    """One replay of a log.
+
+    Args:
+        log: All its records.
+        begin: Makes the execution for a start.
+        objects: Large values by hash, for every `ref` in the log.
+        early_keep_us: How long messages wait for the start of a run.
+    """
+
+    def __init__(
+        self,
+        log: Sequence[Record],
+        begin: Callable[[Message], Execution],
+        objects: Mapping[str, bytes],
+        early_keep_us: int,
+    ) -> None:
+        self.execution: Execution | None = None
+        self.unfinished: Unfinished | None = None
+        self.owed = Owed()
+        """What the last record asked for."""
+        self._log = log
+        self._begin = begin
+        self._objects = objects
+        self._early_keep_us = early_keep_us
+
+    def run(self) -> Iterator[None]:
+        """Replays, yielding between decisions so that the caller can yield to others.
+
+        Raises:
+            ReplayMismatch: Today's code does not make the decisions of the log.
+            Blocked, InvalidValue, BadMessage, MissingValue: As a fold does.
+        """
+        backlog: list[Message] = []
+        is_paused = False
+        for record, is_open_ended in joined(self._log):
+            backlog += map(message_of, record.messages)
+            if record.undecided:
+                self.owed = Owed(parked=record.parked)
+                if record.summary.status == "early":
+                    self.owed = Owed(timers=early_timer(record.at_us, self._early_keep_us))
+                continue
+            messages = in_order(backlog)
+            if self.execution is None:
+                self.execution = self._begin(messages[0])
+            self._decide(self.execution, record, messages, is_paused=is_paused, is_open_ended=is_open_ended)
+            backlog = left_of(messages, record.kept)
+            is_paused = record.summary.status == "paused"
+            yield
+
+    def _decide(
+        self, execution: Execution, record: Record, messages: Sequence[Message], *, is_paused: bool, is_open_ended: bool
+    ) -> None:
+        execution.begin_decision(record.commands, is_open=is_open_ended)
+        fold = Fold(execution, objects=self._objects, is_paused=is_paused, recorded=record)
+        fold.apply_all(messages)
+        execution.end_replay()
+        if fold.outcome is not None and not is_open_ended:
+            raise ReplayMismatch(
+                command=execution.last_command + 1,
+                recorded="a run that goes on",
+                asked=f"the end ({fold.outcome.status})",
+                source=execution.where(),
+            )
+        self.owed = owed_of(execution, fold)
+        if is_open_ended:
+            self.unfinished = Unfinished(fold, record)

@@ -1,0 +1,114 @@
+"""Open runs: which runs get an entry among the open ones of the INDEX stream, and which may have left one (R20).
+
+Most runs end before anybody would list them: only one that has lasted gets its entry, and only one that may have an
+entry pays for the purge at its end. A cache, never truth: what is lost in a crash, `wfctl reindex` restores.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import anyio
+
+from ..actors.errors import BrokerError
+from ..actors.names import RunKey
+from ..actors.records import ENDED, Summary
+from .effects import Effects
+from .ports import Broker
+from .subjects import App
+from .telemetry import log
+
+OPEN_AFTER_S: Final = 1.0
+"""A run this old gets its entry."""
+
+_BATCH: Final = 500
+
+
+class _Young(NamedTuple):
+    """A run that has not lasted yet."""
+
+    due: float
+    started_at_us: int
+    is_new: bool
+    """Nobody can have written an entry: this worker has seen all of its life."""
+
+
+class OpenRuns:
+    """The runs of one worker that wait for their entry.
+
+    Args:
+        summary_of: Tells a cached run's summary, None for one that is not cached.
+    """
+
+    def __init__(
+        self, broker: Broker, app: App, effects: Effects, *, summary_of: Callable[[RunKey], Summary | None]
+    ) -> None:
+        self._broker = broker
+        self._app = app
+        self._effects = effects
+        self._summary_of = summary_of
+        self._young: OrderedDict[RunKey, _Young] = OrderedDict()
+        self._on_their_way: set[RunKey] = set()
+        self._ended_meanwhile: set[RunKey] = set()
+
+    def on_started(self, key: RunKey, started_at_us: int, *, is_new: bool) -> None:
+        """Hears of a run that has begun, or goes on here.
+
+        Args:
+            is_new: The whole log was written by this worker, without a break.
+        """
+        if key not in self._young:
+            self._young[key] = _Young(anyio.current_time() + OPEN_AFTER_S, started_at_us, is_new)
+
+    def on_ended(self, key: RunKey) -> bool:
+        """Tells whether the run may have left entries, or timers, that its last decision alone does not tell."""
+        young = self._young.pop(key, None)
+        if key in self._on_their_way:
+            self._ended_meanwhile.add(key)  # the purge that follows may overtake the entry
+        return young is None or not young.is_new
+
+    def drop(self, is_unwanted: Callable[[RunKey], bool]) -> None:
+        """Forgets runs that another worker serves now: their end is not heard here."""
+        for key in [key for key in self._young if is_unwanted(key)]:
+            del self._young[key]
+
+    async def run(self) -> None:
+        """Writes entries until cancelled."""
+        while True:
+            await anyio.sleep(OPEN_AFTER_S / 2)
+            while batch := self._take():
+                await self._write(batch)
+
+    def _take(self) -> dict[RunKey, Summary]:
+        now = anyio.current_time()
+        batch: dict[RunKey, Summary] = {}
+        while self._young and len(batch) < _BATCH:
+            key, young = next(iter(self._young.items()))
+            if young.due > now:
+                break
+            del self._young[key]
+            summary = self._summary_of(key) or Summary(status="running", started_at_us=young.started_at_us)
+            if summary.status not in ENDED:
+                batch[key] = summary
+        return batch
+
+    async def _write(self, batch: dict[RunKey, Summary]) -> None:
+        self._on_their_way = set(batch)
+        try:
+            acks = await self._broker.publish_many(
+                [self._effects.index_entry("open", key, summary) for key, summary in batch.items()]
+            )
+            lost = [key for key, ack in zip(batch, acks, strict=True) if ack.code]
+            for key in self._ended_meanwhile:
+                await self._broker.purge(self._app.index, self._app.index_of("open", key))
+        except BrokerError as error:
+            log("index.failed", logging.WARNING, error=error)
+            lost = list(batch)
+        for key in lost:
+            if key not in self._ended_meanwhile:
+                self.on_started(key, batch[key].started_at_us, is_new=False)
+        self._on_their_way.clear()
+        self._ended_meanwhile.clear()

@@ -1,0 +1,202 @@
+"""A campaign from the first process to the report."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import anyio
+import msgspec
+
+from jetrun.actors.errors import BrokerError, JetrunError, RunCancelled, RunFailed, RunTerminated
+from jetrun.actors.limits import PARTITIONS
+from jetrun.actors.names import RunKey
+from jetrun.client import Client
+from jetrun.streams.jetstream import JetStream
+from jetrun.streams.provision import provision
+from jetrun.streams.server import EmbeddedServer
+from jetrun.streams.subjects import App
+
+from .audit import Case, check_all
+from .crew import Crew, command_line
+from .dump import consumer_states, write_dump
+from .effects import environment, read_lines
+from .faults import Faults
+from .plans import Drawing, Plan
+from .quiet import wait_quiet
+from .report import Figures, report
+from .run_invariants import RUN_INVARIANTS
+from .run_logs import Remains, read_remains
+from .sender import Sender
+from .shapes import SHAPES
+from .step_invariants import STEP_INVARIANTS
+from .watch import Watch
+
+ASKS_AT_ONCE: Final = 32
+ASK_S: Final = 10.0
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What a campaign is asked for."""
+
+    runs: int
+    seconds: float
+    seed: int
+    kinds: list[str]
+    workers: int
+    lease_s: float
+    """Ack wait of the work queue."""
+    quiet_s: float
+    folder: Path
+
+
+async def run_campaign(options: Options) -> tuple[str, bool]:
+    """Runs it; returns the report, and whether every invariant holds."""
+    app = App("campaign")
+    _log_to(options.folder / "campaign.log")
+    folder, rng = options.folder, Random(options.seed)
+    plans = Drawing(SHAPES, rng, options.seconds).draw(options.runs)
+    effects, bell = folder / "effects.jsonl", folder / "bell"
+    with EmbeddedServer.start(folder / "nats") as server:
+        await _provision(server.url, app, options.lease_s)
+        crew = Crew(
+            server.url, app.name, folder, actors=options.workers, steps=options.workers, env=environment(effects, bell)
+        )
+        watch = await Watch.open(server.url, app, rng, bell)
+        broker = await JetStream.connect(server.url, name="campaign")
+        try:
+            await crew.start()
+            sender = Sender(broker, app, rng, on_sending=watch.on_sending)
+            faults = Faults(crew, server, watch, rng, seconds=options.seconds, kinds=options.kinds)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(sender.send, plans)
+                tasks.start_soon(faults.run)
+            began = time.monotonic()
+            keys = [plan.key for plan in plans if plan.letters[0].id in sender.acked]
+            is_quiet = await wait_quiet(broker, app, keys, at_most_s=options.quiet_s)
+            quiet_s = time.monotonic() - began
+            remains = await read_remains(broker, app)
+            told = await _ask(server.url, app, [log.key for log in remains.logs.values() if log.outcome is not None])
+            sender.save(folder / "sent.jsonl")
+            faults.save(folder / "faults.jsonl")
+            case = Case(
+                app=app.name,
+                plans={plan.key: plan for plan in plans},
+                tries=sender.tries,
+                acked=sender.acked,
+                faults=faults.done,
+                lines=read_lines(effects),
+                remains=remains,
+                results=watch.results,
+                handed_out=watch.handed_out,
+                work_acked=watch.acked,
+                deaths=faults.deaths,
+                lease_us=int(options.lease_s * 1e6),
+                told=told,
+            )
+            findings = check_all(case, [*RUN_INVARIANTS, *STEP_INVARIANTS])
+            is_clean = is_quiet and not any(finding.violations for finding in findings)
+            if not is_clean:
+                await _dump(broker, app, folder, case, plans, [text for f in findings for text in f.violations])
+        finally:
+            await watch.close()
+            await broker.close()
+            crew.close()
+    figures = Figures(
+        seed=options.seed,
+        seconds=options.seconds,
+        quiet_s=quiet_s,
+        is_quiet=is_quiet,
+        refused_appends=crew.count("append.refused"),
+        takeovers=crew.count("partition.taken_over"),
+        command=command_line(_arguments(options)),
+        folder=str(folder),
+        heard=dict(watch.heard),
+    )
+    return report(case, findings, figures), is_clean
+
+
+def _log_to(path: Path) -> None:
+    """Keeps what the campaign's own connections say about lost servers out of its report."""
+    logger = logging.getLogger("jetrun")
+    logger.addHandler(logging.FileHandler(path))
+    logger.propagate = False
+
+
+async def _provision(url: str, app: App, lease_s: float) -> None:
+    js = await JetStream.connect(url, name="campaign provision")
+    await provision(js, app, queues=["default"])
+    consumer = app.queue_consumer("default")
+    raw = await js.request(f"$JS.API.CONSUMER.INFO.{app.work}.{consumer}", b"", timeout_s=5)
+    assert raw is not None, "the server answers"
+    config = msgspec.json.decode(raw, type=_Info).config
+    config["ack_wait"] = int(lease_s * 1e9)
+    body = msgspec.json.encode({"stream_name": app.work, "config": config, "action": "update"})
+    raw = await js.request(f"$JS.API.CONSUMER.DURABLE.CREATE.{app.work}.{consumer}", body, timeout_s=5)
+    assert raw is not None, "the server answers"
+    assert msgspec.json.decode(raw, type=_Info).config["ack_wait"] == config["ack_wait"], raw
+    await js.close()
+
+
+class _Info(msgspec.Struct):
+    config: dict[str, object]
+
+
+async def _ask(url: str, app: App, keys: Sequence[RunKey]) -> dict[RunKey, str]:
+    """Asks for every ended run as any client would."""
+    told: dict[RunKey, str] = {}
+    gate = asyncio.Semaphore(ASKS_AT_ONCE)
+    async with await Client.connect(url, app=app.name) as client, asyncio.TaskGroup() as tasks:
+
+        async def ask(key: RunKey) -> None:
+            async with gate:
+                told[key] = await _answer(client, key)
+
+        for key in keys:
+            tasks.create_task(ask(key))
+    return told
+
+
+async def _answer(client: Client, key: RunKey) -> str:
+    try:
+        await client.get(key.workflow, key.run).result(timeout=ASK_S)
+    except RunCancelled:
+        return "cancelled"
+    except RunTerminated:
+        return "terminated"
+    except RunFailed:
+        return "failed"
+    except (JetrunError, TimeoutError) as error:
+        return repr(error)
+    return "completed"
+
+
+async def _dump(
+    broker: JetStream, app: App, folder: Path, case: Case, plans: Sequence[Plan], violations: Sequence[str]
+) -> None:
+    """Keeps what tells why."""
+    named = {plan.key for plan in plans if any(str(plan.key) in text for text in violations)}
+    open_keys = {plan.key for plan in plans if case.log_of(plan.key).outcome is None}
+    left: Remains = case.remains
+    try:
+        states = await consumer_states(broker, app, PARTITIONS)
+    except BrokerError as error:
+        states = [str(error)]
+    extra = [*violations, *states, *[f"{stream}: {subject}" for stream, found in left.left.items() for subject in found]]
+    write_dump(folder / "dump.txt", [*sorted(open_keys), *sorted(named - open_keys)], case, extra)
+
+
+def _arguments(options: Options) -> list[str]:
+    return [
+        f"--runs {options.runs}",
+        f"--seconds {options.seconds:g}",
+        f"--seed {options.seed}",
+        f"--kinds {','.join(options.kinds)}",
+        f"--workers {options.workers}",
+        f"--lease {options.lease_s:g}",
+    ]

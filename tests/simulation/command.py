@@ -1,0 +1,99 @@
+"""The command: runs seeds, prints what was found and how to repeat it, and what was never reached."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from .running import Result, run_seed
+from .scenario import draw
+
+SOMETIMES = (
+    "append refused",
+    "zombie append refused",
+    "crash at append",
+    "takeover read found messages",
+    "effects repeated",
+    "redelivery recognised",
+    "duplicate recognised",
+    "tick held until the mailbox was read",
+    "parked and unparked",
+    "half-appended decision finished",
+    "early hook",
+    "paused and resumed",
+    "attempt begun twice",
+)
+"""States that a long run has to reach; else it has not tried what it is there for."""
+
+SOMETIMES_SEEDS = 300
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit code: 1 where an invariant broke or a rare state was never reached."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=100, metavar="N", help="how many seeds (default 100)")
+    parser.add_argument("--start", type=int, default=1, metavar="S0", help="the first of them (default 1)")
+    parser.add_argument("--seed", type=int, metavar="S", help="only this one, with its story")
+    parser.add_argument("--jobs", type=int, default=1, help="processes side by side (default 1)")
+    parser.add_argument("--logs", action="store_true", help="with --seed: put what workers log into the story")
+    parser.add_argument("--lines", type=int, default=60, help="lines of a story (default 60)")
+    options = parser.parse_args(argv)
+    if options.seed is not None:
+        return _one(options.seed, lines=options.lines, logs=options.logs)
+    return _many(range(options.start, options.start + options.seeds), jobs=options.jobs)
+
+
+def _one(seed: int, *, lines: int, logs: bool) -> int:
+    result = run_seed(seed, story_lines=lines, logs=logs)
+    print("\n".join(describe(result)))
+    print(f"seed {seed}: trace {result.digest}, {result.callbacks} callbacks, quiet after {result.quiet_after_s:.1f} s")
+    print(", ".join(f"{what} {n}" for what, n in sorted(result.counts.items())))
+    return 1 if result.problems else 0
+
+
+def _many(seeds: Sequence[int], *, jobs: int) -> int:
+    began, counts, failed = time.monotonic(), Counter[str](), list[int]()
+    slowest_s = 0.0
+    for result in _results(seeds, jobs):
+        counts.update(result.counts)
+        slowest_s = max(slowest_s, result.quiet_after_s if result.quiet_after_s < 1e6 else 0)
+        if result.problems:
+            failed.append(result.seed)
+            print("\n".join(describe(result)), flush=True)
+    for what, n in sorted(counts.items()):
+        print(f"{n:8d}  {what}")
+    seconds = time.monotonic() - began
+    print(f"{len(seeds)} seeds in {seconds:.0f} s; {len(failed)} failed: {failed}; slowest end {slowest_s:.0f} s after healing")
+    missed = [what for what in SOMETIMES if not counts[what]] if len(seeds) >= SOMETIMES_SEEDS else []
+    for what in missed:
+        print(f"never reached: {what}")
+    return 1 if failed or missed else 0
+
+
+def _results(seeds: Iterable[int], jobs: int) -> Iterator[Result]:
+    if jobs == 1:
+        yield from map(run_seed, seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        yield from pool.imap(run_seed, seeds)
+
+
+def describe(result: Result) -> list[str]:
+    """Tells what went wrong, under which faults, and how to see it again; nothing where all is well."""
+    if not result.problems:
+        return []
+    scenario = draw(result.seed)
+    faults = {name: value for name in scenario.faults.__struct_fields__ if (value := getattr(scenario.faults, name))}
+    violence = {n: value for n in scenario.violence.__struct_fields__ if (value := getattr(scenario.violence, n))}
+    return [
+        *result.story,
+        f"seed {result.seed}: {scenario.actors} actor and {scenario.steps} step workers, concurrency {scenario.concurrency}",
+        f"  faults {faults}",
+        f"  violence {violence}",
+        f"  limits {scenario.limits}, partial {sorted(scenario.partial)}",
+        *(f"  BROKEN {problem}" for problem in result.problems),
+        f"  again: python -m tests.simulation --seed {result.seed}",
+    ]

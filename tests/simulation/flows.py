@@ -1,0 +1,202 @@
+"""The workflows and steps of a simulation: each workflow leans on another part of the engine. All steps are async."""
+
+from __future__ import annotations
+
+import asyncio
+
+from jetrun.actors import FatalError, HookExpired, StepFailed, attempt, hook, shield, sleep, step, workflow
+
+from .notebook import begin, broke, end, fresh
+
+RECOVERIES = 1000
+"""A simulation kills workers far more often than a life does; no step may count as deadly for that."""
+
+PAUSES_S = (0.0, 0.01, 0.05, 0.4, 2.5)
+"""How long steps take."""
+
+
+class Sold(FatalError):
+    """Nothing is left; trying again cannot help."""
+
+
+@step(max_recovery_attempts=RECOVERIES)
+async def double(number: int) -> int:
+    begin(number)
+    await asyncio.sleep(PAUSES_S[number % 5])
+    return end(2 * number)
+
+
+@step(max_recovery_attempts=RECOVERIES, queue="slow")
+async def linger(seconds: float) -> float:
+    begin(seconds)
+    await asyncio.sleep(seconds)
+    return end(seconds)
+
+
+@step(max_recovery_attempts=RECOVERIES, max_retries=3, retry_delay=["300ms", "2s", "0s"])
+async def flaky(number: int, failures: int) -> int:
+    begin(number, failures)
+    await asyncio.sleep(PAUSES_S[number % 4])
+    if attempt().number <= failures:
+        broke()
+        raise ValueError(f"attempt {attempt().number} of {failures + 1}")
+    return end(number)
+
+
+@step(max_recovery_attempts=RECOVERIES)
+async def stamp(number: int) -> str:
+    """Returns another value each time: only one of them may ever be seen."""
+    begin(number)
+    await asyncio.sleep(PAUSES_S[number % 4])
+    return end(f"{number}/{fresh()}")
+
+
+@step(max_recovery_attempts=RECOVERIES)
+async def echo(text: str) -> str:
+    begin(text)
+    return end(text[::-1])
+
+
+@step(max_recovery_attempts=RECOVERIES)
+async def book(seat: int, seats: int) -> int:
+    begin(seat, seats)
+    if seat > seats:
+        broke()
+        raise Sold(f"seat {seat} of {seats}")
+    await asyncio.sleep(PAUSES_S[seat % 4])
+    return end(seat)
+
+
+@step(max_recovery_attempts=RECOVERIES)
+async def unbook(seat: int) -> int:
+    begin(seat)
+    return end(seat)
+
+
+@workflow
+async def chain(first: int, steps: int) -> int:
+    """Steps one after the other."""
+    total = 0
+    for number in range(first, first + steps):
+        total += await double(number)
+    return total
+
+
+@workflow(max_duration="7d")
+async def fan(first: int, width: int) -> list[int]:
+    """Steps side by side."""
+    return await asyncio.gather(*[double(number) for number in range(first, first + width)])
+
+
+@workflow
+async def retrying(number: int, failures: int) -> list[int]:
+    """A step that fails at first, and one that always does."""
+    found = await flaky(number, failures)
+    try:
+        await flaky(number, 99)
+    except StepFailed as failed:
+        return [found, failed.attempts]
+    return [found, -1]
+
+
+@workflow
+async def sleepy(milliseconds: list[int]) -> int:
+    """Sleeps between steps, short and long."""
+    total = 0
+    for index, span in enumerate(milliseconds):
+        await sleep(span / 1000)
+        total += await double(index)
+    return total
+
+
+@workflow
+async def monitor(rounds: int) -> int:
+    """Many short sleeps: one tick after the other."""
+    for _ in range(rounds):
+        await asyncio.sleep(0.2)
+    return rounds
+
+
+@workflow
+async def collect(count: int) -> list[int]:
+    """Takes hooks in the order in which they were sent, before or after it waits for them."""
+    found: list[int] = []
+    for _ in range(count):
+        item = await hook("item", int)
+        found.append(item)
+        if item % 2:
+            await double(item)
+    return found
+
+
+@workflow
+async def race(milliseconds: int) -> int:
+    """A hook against its timeout."""
+    try:
+        return await hook("go", int, timeout=milliseconds / 1000)
+    except HookExpired:
+        return -1
+
+
+@workflow
+async def limited(seconds: float, limit: float) -> str:
+    """A step against a timeout of the workflow."""
+    try:
+        async with asyncio.timeout(limit):
+            await linger(seconds)
+    except TimeoutError:
+        return "late"
+    return "done"
+
+
+@workflow
+async def stamps(count: int) -> list[str]:
+    """Results that a second attempt would not repeat."""
+    return await asyncio.gather(*[stamp(number) for number in range(count)])
+
+
+@workflow
+async def bulky(letter: str, size: int, pieces: int) -> int:
+    """Values that go to the object store, and decisions larger than a record."""
+    texts = await asyncio.gather(*[echo(letter * size + str(piece)) for piece in range(pieces)])
+    return sum(len(text) for text in texts)
+
+
+@workflow
+async def tour(seats: int, wanted: int) -> int:
+    """A saga: what was booked is given back, newest first, when a later part fails or the run is cancelled."""
+    booked: list[int] = []
+    try:
+        for seat in range(1, wanted + 1):
+            booked.append(seat)
+            await book(seat, seats)
+    except (Exception, asyncio.CancelledError):
+        async with shield():
+            for seat in reversed(booked):
+                await unbook(seat)
+        raise
+    return len(booked)
+
+
+@workflow
+async def patient(step_first: bool) -> int:
+    """Would wait for an hour: somebody has to end it."""
+    if step_first:
+        await double(3)
+    await asyncio.gather(sleep("1h"), sleep("2h"))
+    return 0
+
+
+@workflow(max_duration="9s")
+async def capped(steps: int) -> int:
+    """Ends by its limit unless it is done before."""
+    for _ in range(steps):
+        await double(4)
+    await hook("never")
+    return 0
+
+
+@workflow
+async def picky(count: int) -> list[int]:
+    """Refuses every payload that is no number."""
+    return [await hook("number", int) for _ in range(count)]

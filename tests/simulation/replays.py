@@ -1,0 +1,102 @@
+"""Replays: every log, given to today's code again, must lead to the decisions that it holds (I6).
+
+Once live, message by message, as a worker that never dies would have folded them; and once more by the replay of all but
+the last decision, as a worker that has just taken over would. Both must come to the records that are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from campaign.run_logs import Entry, RunLog
+from jetrun.actors.actor import Actor
+from jetrun.actors.errors import JetrunError
+from jetrun.actors.journal import message_of
+from jetrun.actors.records import Record, record_hash
+from jetrun.actors.registry import Registry
+
+
+class Replayer:
+    """Replays the logs of one simulation.
+
+    Args:
+        objects: Large values by hash.
+    """
+
+    def __init__(self, app: str, registry: Registry, objects: Mapping[str, bytes]) -> None:
+        self._app = app
+        self._registry = registry
+        self._objects = objects
+
+    def differs(self, log: RunLog) -> str:
+        """Says where the code decides otherwise than the log; empty where it does not."""
+        groups = list(_decisions(log.entries))
+        try:
+            problem = self._live(log, groups)
+            if not problem and len(groups) > 1:
+                actor = self._loaded(log, groups[:-1])
+                problem = self._fold(actor, groups[-1])
+                actor.close()
+        except (JetrunError, AssertionError) as error:
+            problem = f"{type(error).__name__}: {error}"
+        return problem
+
+    def _live(self, log: RunLog, groups: Sequence[list[Entry]]) -> str:
+        actor = self._loaded(log, [])
+        for index, group in enumerate(groups):
+            if actor.is_spent:
+                actor.close()
+                actor = self._loaded(log, groups[:index])
+            problem = self._fold(actor, group)
+            if problem:
+                return problem
+        actor.close()
+        return ""
+
+    def _loaded(self, log: RunLog, groups: Sequence[Sequence[Entry]]) -> Actor:
+        actor = Actor(self._app, log.key, self._registry.workflows.get(log.key.workflow), by="audit")
+        for entry in (entry for group in groups for entry in group):
+            actor.read(entry.record, digest=record_hash(entry.raw), seq=entry.seq)
+        if groups:
+            for _ in actor.replay(self._objects):
+                pass
+        return actor
+
+    def _fold(self, actor: Actor, entries: Sequence[Entry]) -> str:
+        """Folds the messages of one decision and compares what comes of it; the actor then stands behind it."""
+        first = entries[0].record
+        messages = [message_of(folded) for folded in first.messages]
+        if first.parked is not None and first.parked.code == "unknown_workflow":
+            actor.workflow = None  # as it was where that was decided; the actor is spent then
+        decision = actor.fold(messages, objects=self._objects, nonce=first.nonce)
+        held, made = [_essence(entry.record) for entry in entries], [_essence(part) for part in decision.parts]
+        if made != held:
+            return f"record {first.k} holds {_shown(held)}, the code decides {_shown(made)}"
+        stored = msgspec.structs.replace(
+            decision, records=[entry.raw for entry in entries], parts=[entry.record for entry in entries]
+        )
+        actor.commit(stored, [entry.seq for entry in entries])
+        return ""
+
+
+def _essence(record: Record) -> bytes:
+    """What a record decides, without who wrote it."""
+    return msgspec.json.encode(msgspec.structs.replace(record, by="", nonce="", prev="", python="", code=""))
+
+
+def _decisions(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    """Groups the parts of a decision."""
+    group: list[Entry] = []
+    for entry in entries:
+        group.append(entry)
+        if not entry.record.more:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _shown(essences: Sequence[bytes]) -> str:
+    return b" ".join(essences)[:1500].decode(errors="replace")

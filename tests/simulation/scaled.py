@@ -1,0 +1,27 @@
+"""Scaled limits: the engine's bounds made small, so that a few messages reach what takes thousands in production."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
+
+from .scenario import Limits
+
+
+@contextmanager
+def scaled(limits: Limits) -> Iterator[None]:
+    """Sets the bounds wherever the engine has imported them, until the end of the block."""
+    bounds = {
+        "RECORD_BYTES_MAX": limits.record_bytes,
+        "TURN_BYTES_MAX": limits.turn_bytes,
+        "TURN_MESSAGES_MAX": limits.turn_messages,
+        "VALUE_INLINE_BYTES_MAX": limits.inline_bytes,
+    }
+    with ExitStack() as stack:
+        for module_name, module in list(sys.modules.items()):
+            if module_name.startswith(("jetrun.actors.", "jetrun.streams.")):
+                for name in bounds.keys() & vars(module).keys():
+                    stack.enter_context(patch.object(module, name, bounds[name]))
+        yield

@@ -1,0 +1,150 @@
+"""Scenarios: what one seed decides: who works, what runs, what goes wrong and how often.
+
+Drawn as a swarm: each fault is on or off by itself, with a rate of its own, because a mix of everything at once hides
+what a few faults alone would show.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import msgspec
+
+from campaign.plans import Drawing, Plan
+from jetrun.streams.memory_faults import Faults
+
+from .shapes import SHAPES
+
+CHAOS_S = 40.0
+HEAL_S = 120.0
+"""After the last fault everything has to come to its end within this time."""
+
+STARTS_S = 36.0
+PARTITIONS = 4
+
+ON_SHARE = 0.35
+"""How often a fault is on."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds of the engine that are scaled down, so that small runs reach them."""
+
+    record_bytes: int
+    turn_bytes: int
+    turn_messages: int
+    inline_bytes: int
+    cached_runs: int
+
+
+class Violence(msgspec.Struct, kw_only=True):
+    """What is done to processes: times per minute, and chances per opportunity."""
+
+    actor_kills: float
+    step_kills: float
+    freezes: float
+    drains: float
+    restarts: float
+    """Of the server."""
+    snipe_append: float
+    snipe_effect: float
+    snipe_ack: float
+    snipe_step_begin: float
+    snipe_step_end: float
+    snipe_result: float
+    snipe_server: float
+    power_loss: float
+    """Share of kills where what was sent and has not arrived is lost, and the server does not notice the end."""
+    down_s: float
+    """A process stays away for up to so long."""
+    frozen_s: float
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a seed decides beforehand."""
+
+    seed: int
+    actors: int
+    steps: int
+    concurrency: int
+    faults: Faults
+    violence: Violence
+    limits: Limits
+    partial: frozenset[str]
+    """Workflows that the first actor worker does not know until the end of the chaos."""
+    skew_us: int
+    plans: list[Plan]
+
+
+def draw(seed: int) -> Scenario:
+    """Draws a scenario."""
+    rng = Random(f"scenario/{seed}")
+    shapes = rng.sample(SHAPES, rng.randint(3, len(SHAPES)))
+    faults, violence = _faults(rng), _violence(rng)
+    is_partial = rng.random() < 0.2
+    return Scenario(
+        seed=seed,
+        actors=rng.randint(1, 3),
+        steps=rng.randint(1, 3),
+        concurrency=rng.choice([1, 3, 50]),
+        faults=faults,
+        violence=violence,
+        limits=Limits(
+            record_bytes=rng.choice([6_000, 12_000, 512 * 1024]),
+            turn_bytes=4_000,
+            turn_messages=rng.choice([1, 3, 500]),
+            inline_bytes=rng.choice([800, 2_000, 192 * 1024]),
+            cached_runs=rng.choice([1, 4, 2_000]),
+        ),
+        partial=frozenset(rng.sample([shape.workflow for shape in shapes], 1)) if is_partial else frozenset(),
+        skew_us=rng.choice([0, 0, 3_600_000_000, -3_600_000_000]),
+        plans=Drawing(shapes, rng, STARTS_S).draw(rng.randint(4, 14)),
+    )
+
+
+def _faults(rng: Random) -> Faults:
+    def rate(*rates: float) -> float:
+        return rng.choice(rates) if rng.random() < ON_SHARE else 0.0
+
+    return Faults(
+        request_lost=rate(0.01, 0.05, 0.2),
+        ack_lost=rate(0.01, 0.05, 0.2),
+        commit_late=rate(0.01, 0.05, 0.2),
+        commit_late_s=rng.choice([1.0, 4.0, 12.0]),
+        call_lost=rate(0.01, 0.05),
+        refusal_false=rate(0.01, 0.1, 0.3),
+        refusal_transient=rate(0.01, 0.1, 0.3),
+        delivery_doubled=rate(0.01, 0.1),
+        delivery_ack_lost=rate(0.01, 0.1, 0.3),
+        notice_lost=rate(0.05, 0.3, 0.9),
+        read_stale=rate(0.05, 0.3),
+        reconnect_s=rate(0.2, 3.0),
+        timer_late_s=rng.choice([0.25, 0.25, 2.0, 7.0]),
+        timer_doubled=rate(0.05, 0.5),
+        delay_s=rng.choice([0.0, 0.0, 0.002, 0.02, 0.3]),
+    )
+
+
+def _violence(rng: Random) -> Violence:
+    def per_minute(*rates: float) -> float:
+        return rng.choice(rates) if rng.random() < ON_SHARE else 0.0
+
+    def chance(*rates: float) -> float:
+        return rng.choice(rates) if rng.random() < ON_SHARE else 0.0
+
+    return Violence(
+        actor_kills=per_minute(2, 8, 20),
+        step_kills=per_minute(2, 8, 20),
+        freezes=per_minute(2, 8),
+        drains=per_minute(2, 6),
+        restarts=per_minute(1, 4, 10),
+        snipe_append=chance(0.02, 0.2),
+        snipe_effect=chance(0.02, 0.2),
+        snipe_ack=chance(0.02, 0.2),
+        snipe_step_begin=chance(0.02, 0.2),
+        snipe_step_end=chance(0.02, 0.2),
+        snipe_result=chance(0.02, 0.2),
+        snipe_server=chance(0.005, 0.03),
+        power_loss=rng.choice([0.0, 0.5, 1.0]),
+        down_s=rng.choice([0.5, 4.0, 12.0]),
+        frozen_s=rng.choice([3.0, 12.0, 35.0]),
+    )

@@ -1,0 +1,97 @@
+"""The watchdog without a supervisor: it reports a fold that holds the loop and interrupts it (R16)."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from jetrun.actors.names import RunKey
+from jetrun.actors.signals import Blocked
+from jetrun.streams.crash_note import CrashNote
+from jetrun.streams.watchdog import Watchdog
+
+KEY = RunKey("order", "o-1")
+
+
+@pytest.fixture
+def watchdog() -> Iterator[Watchdog]:
+    watchdog = Watchdog(CrashNote(None), warn_s=0.05, limit_s=0.1)
+    watchdog.start()
+    yield watchdog
+    watchdog.stop()
+
+
+def spin(seconds: float = 5.0) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
+
+
+def test_a_fold_that_holds_the_loop_is_reported_and_interrupted(
+    watchdog: Watchdog, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody could tell which of a thousand runs it is, nor where it hangs."""
+    watchdog.begin(KEY, 1)
+    with pytest.raises(Blocked):
+        spin()
+
+    assert watchdog.end()
+    reports = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert [vars(record)["event"] for record in reports] == ["workflow.blocks", "workflow.blocked"]
+    assert all(vars(record)["fields"]["run"] == KEY for record in reports)
+    assert "in spin" in vars(reports[0])["fields"]["stack"]
+
+
+def test_code_that_catches_everything_is_interrupted_again(watchdog: Watchdog) -> None:
+    """`except BaseException: continue` is a bug, not a way to stop a worker."""
+    watchdog.begin(KEY, 1)
+    caught = 0
+    while caught < 3:
+        try:
+            spin()
+        except BaseException:
+            caught += 1
+
+    assert watchdog.end()
+
+
+def test_after_the_end_nothing_is_interrupted(watchdog: Watchdog) -> None:
+    """The next run would pay for the last one."""
+    watchdog.begin(KEY, 1)
+    with contextlib.suppress(Blocked):
+        spin()
+    watchdog.end()
+
+    spin(0.3)
+    watchdog.begin(KEY, 1)
+
+    assert not watchdog.end()
+
+
+def test_quick_folds_are_left_alone(watchdog: Watchdog, caplog: pytest.LogCaptureFixture) -> None:
+    """Many short folds are not one long one."""
+    until = time.monotonic() + 0.3
+    while time.monotonic() < until:
+        watchdog.begin(KEY, 1)
+        spin(0.001)
+        assert not watchdog.end()
+
+    assert not caplog.records
+
+
+def test_signs_of_life_come_while_the_loop_is_held() -> None:
+    """A supervisor that hears nothing kills: it is for workers whose watchdog cannot run."""
+    beats: list[float] = []
+    watchdog = Watchdog(CrashNote(None), warn_s=0.05, limit_s=60, beat=lambda: beats.append(time.monotonic()))
+    watchdog.start()
+
+    watchdog.begin(KEY, 1)
+    spin(0.2)
+    watchdog.end()
+    watchdog.stop()
+
+    assert len(beats) > 3
