@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from .commands import RunStep
-from .decision import Decision, Owed, owed_of, refusals_of
+from .decision import Decision, Owed, owed_in, owed_of
 from .early import early_timer, end_of_wait, unclaimed
 from .execution import Execution
 from .fold import Fold, refs_of
@@ -95,6 +95,7 @@ class Actor:
             yield from self._replay(self.workflow, objects)
         except (Exception, Blocked) as error:  # noqa: BLE001  whatever the code does, the worker lives and the run waits
             self._stop(*reason_of(error))
+            self._skim()
         else:
             self._log = []
 
@@ -230,8 +231,10 @@ class Actor:
         if last.expired:
             kept = (folded for record in self._log[:-1] for folded in record.messages)
             self.owed = Owed(refused=unclaimed(self.key, kept, self._early_keep_us), is_expired=True)
+        elif last.summary.status == "early":
+            self.owed = Owed(timers=early_timer(last.at_us, self._early_keep_us))
         else:
-            self.owed = Owed(parked=last.parked, outcome=last.outcome, refused=refusals_of(self._log))
+            self.owed = owed_in(self._log)
 
     def _stop(self, code: str, reason: str) -> None:
         """Takes note that the run cannot decide; its code is dropped."""

@@ -83,7 +83,7 @@ def _judge_unstarted(message: Message, journal: Journal) -> Verdict | None:
         if len(journal.backlog) < HOOKS_KEPT_MAX:
             return None
         reason = f"{HOOKS_KEPT_MAX} messages wait for the start of {journal.key} already; start it first"
-        return Verdict(message=message, code="no_run", reason=reason)
+        return Verdict(message=message, code="full", reason=reason)
     if isinstance(body, (Terminate, Pause, Resume)):
         reason = f"no run {journal.key} was started; {message.verb} needs one"
         return Verdict(message=message, code="no_run", reason=reason)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from .commands import Retry, RunStep, StartTimer
+from .commands import Close, Retry, RunStep, StartTimer
 from .execution import Execution
 from .fold import Fold
 from .journal import message_of
-from .messages import Message
+from .messages import Message, StepResult
 from .parts import joined
 from .records import Outcome, Parked, Record, Summary
 from .verdict import Verdict
@@ -86,7 +86,7 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
         (str(c.n), c.due_at_us) for c in execution.decided if isinstance(c, StartTimer) and c.n in execution.timers
     ]
     limit_us = execution.workflow.max_duration_us
-    if fold.has_started and limit_us:
+    if limit_us and (fold.has_started or is_unparked):  # where nobody knew the code, nobody knew the limit
         timers.append(("max", execution.started_at_us + limit_us))
     return Owed(
         steps=[c for c in execution.decided if isinstance(c, RunStep) and c.n in execution.steps],
@@ -115,3 +115,32 @@ def refusals_of(log: Sequence[Record]) -> list[Verdict]:
         for folded in record.messages
         if (refusal := refused.get((folded.source, folded.seq))) is not None
     ]
+
+
+def owed_in(log: Sequence[Record]) -> Owed:
+    """Reads in a log what its last decision asks for: for a worker that cannot make that decision again.
+
+    The limit of the whole run is not in the log: it is owed again when the run goes on.
+    """
+    *_, (last, is_open_ended) = joined(log)
+    if is_open_ended:
+        return Owed()  # whoever makes the missing parts carries out all of them
+    if last.undecided or last.outcome is not None:
+        return Owed(parked=last.parked, outcome=last.outcome, refused=refusals_of(log))
+    asked = {command.n: command for record in log for command in record.commands}
+    closed = {command.target for command in last.commands if isinstance(command, Close)}
+    open_now = [command for command in last.commands if command.n not in closed]
+    earlier = [asked[n] for n in sorted(closed) if asked[n] not in last.commands]
+    results = [body for m in last.messages if isinstance(body := message_of(m).body, StepResult)]
+    over = closed.union(body.command for body in results if body.error is None)
+    retries = {retry.n: retry for retry in last.retries if retry.n not in over}
+    return Owed(
+        steps=[command for command in open_now if isinstance(command, RunStep)],
+        retries=[(step, retries[n]) for n, step in asked.items() if n in retries and isinstance(step, RunStep)],
+        timers=[(str(c.n), c.due_at_us) for c in open_now if isinstance(c, StartTimer) and c.n not in last.fired],
+        closed_timers=[command.n for command in earlier if isinstance(command, StartTimer)],
+        closed_steps=[command for command in earlier if isinstance(command, RunStep)],
+        is_start=any(folded.verb == "start" for folded in last.messages),
+        is_unparked=last.unparked,
+        refused=refusals_of(log),
+    )

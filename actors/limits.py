@@ -22,6 +22,9 @@ VALUE_INLINE_BYTES_MAX: Final = 192 * 1024
 VALUE_BYTES_MAX: Final = 8 * 1024 * 1024
 """A value at all. Decoding 8 MiB of JSON holds a worker's loop for some 50 ms; more would be felt by other runs."""
 
+OBJECT_BYTES_MAX: Final = VALUE_BYTES_MAX + 1024
+"""An object in the store: a value, or arguments with the few words around them."""
+
 BODY_DEPTH_MAX: Final = 64
 """Nesting of a body: what is accepted must be possible to store and to decode everywhere."""
 

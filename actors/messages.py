@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, TypeAlias, cast
 import msgspec
 
 from .errors import BadMessage, ErrorInfo
-from .limits import BODY_BYTES_MAX, BODY_DEPTH_MAX, VALUE_BYTES_MAX
+from .limits import BODY_BYTES_MAX, BODY_DEPTH_MAX, OBJECT_BYTES_MAX
 from .names import check_token, is_token
 from .nesting import is_deeper
 from .tree import find_flaw, is_out_of_range, nodes
@@ -54,7 +54,7 @@ class Ref(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
     """Of the value's JSON; the object is named by it, so nothing else may stand here."""
-    size: Annotated[int, msgspec.Meta(ge=0, le=VALUE_BYTES_MAX)]
+    size: Annotated[int, msgspec.Meta(ge=0, le=OBJECT_BYTES_MAX)]
 
 
 class _Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import asyncio.tasks
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Iterator
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from .loop import STANDARD_AS_COMPLETED, Loop, running_loop
 
@@ -37,7 +37,7 @@ class RunGathering(_StandardGathering):  # type: ignore[misc]  # Any to the type
 
     def __init__(self, children: Any, *, loop: asyncio.AbstractEventLoop) -> None:
         self._number = loop.next_number() if isinstance(loop, Loop) else id(self) >> 4
-        cast("Any", super()).__init__(children, loop=loop)
+        _StandardGathering.__init__(self, children, loop=loop)
 
     def __hash__(self) -> int:
         return self._number

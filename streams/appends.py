@@ -13,7 +13,7 @@ from typing import Final
 import anyio
 
 from ..actors.errors import BrokerError, JetrunError
-from .ports import Broker
+from .ports import UNKNOWN, Broker, PubAck
 from .run_log import RunLog
 from .slots import Pending
 from .subjects import App
@@ -56,7 +56,11 @@ class Appends:
                 self._note(part, seqs, stored)
         if single:
             entries = [self._log.entry(p.slot.key, p.decision.records[0], p.actor.journal.seq) for p in single]
-            acks = await self._broker.publish_many(entries)
+            try:
+                acks = await self._broker.publish_many(entries)
+            except BrokerError as error:  # some may be stored: each is looked for
+                log("log.append_failed", logging.WARNING, error=error)
+                acks = [PubAck(0, UNKNOWN)] * len(entries)
             for part, ack in zip(single, acks, strict=True):
                 if ack.code == 0:
                     self._note(part, [ack.seq], stored)

@@ -30,7 +30,8 @@ def read_delivery(subject: bytes, reply: bytes, payload: bytes, headers: bytes) 
         _, _, _, _, _, _, count, seq, order, at_ns, pending = tokens[:11]
     else:
         raise ValueError("not an ack subject")
-    pin = find_header(headers, PIN).decode() if headers else ""
+    # Whatever a publisher sent under that name: a delivery that cannot be read is never acked.
+    pin = find_header(headers, PIN).decode("ascii", "replace") if headers else ""
     return Delivery(
         subject.decode("utf-8", "replace"),
         payload,

@@ -18,11 +18,11 @@ import msgspec
 from ..actors.admission import Verdict
 from ..actors.commands import Retry, RunStep
 from ..actors.decision import Owed
-from ..actors.errors import BadMessage, BrokerError, ErrorInfo, OutcomeUnknown
+from ..actors.errors import BadLog, BadMessage, BrokerError, ErrorInfo, OutcomeUnknown
 from ..actors.limits import REASON_CHARS_MAX
 from ..actors.messages import Message, Ref, StepResult, Tick, decode_body, encode_body
 from ..actors.names import RunKey
-from ..actors.records import Outcome, Summary
+from ..actors.records import Outcome, Summary, decode_record
 from ..actors.work import Work, decode_work, encode_work, token
 from .dead_letter import dead_letter
 from .letters import Letter, Unreadable
@@ -287,40 +287,47 @@ class Effects:
         if command is None:
             await self.publish(message)
         else:
-            await self._queue(debt.key, command, 1, message)
+            await self._queue(debt, command, 1, message)
 
     async def _repeat(self, debt: Debt) -> None:
         retried = {command.n for command, _ in debt.owed.retries}
         for command in debt.owed.steps:
             if command.n not in retried:
-                await self._queue(debt.key, command, 1, self._work(debt.key, command, 1, command.n))
+                await self._queue(debt, command, 1, self._work(debt.key, command, 1, command.n))
         for command, retry in debt.owed.retries:
-            if debt.is_repeat:
-                await self._queue(debt.key, command, retry.attempt, self._retry(debt.key, command, retry))
-            else:
-                await self.publish(self._retry(debt.key, command, retry))
+            message = self._retry(debt.key, command, retry)
+            if debt.is_repeat or not await self._is_stored(message):
+                await self._queue(debt, command, retry.attempt, message)
 
-    async def _queue(self, key: RunKey, command: RunStep, attempt: int, message: Outgoing) -> None:
+    async def _is_stored(self, message: Outgoing) -> bool:
+        try:
+            return (await self._broker.publish(message)).code == 0
+        except BrokerError as error:
+            log("effect.failed", logging.WARNING, subject=message.subject, error=error)
+            return False
+
+    async def _queue(self, debt: Debt, command: RunStep, attempt: int, message: Outgoing) -> None:
         """Queues an attempt unless it is queued, running or done already."""
         delay_s = _BACKOFF_FIRST_S
         while True:
             try:
-                if await self._is_under_way(key, command, attempt):
-                    return
-                ack = await self._broker.publish(message)
-                if ack.code == 0:
+                if await self._is_under_way(debt, command, attempt):
                     return
             except BrokerError as error:
-                log("effect.failed", logging.WARNING, subject=message.subject, error=error)
+                log("effect.unclear", logging.WARNING, subject=message.subject, error=error)
+            else:
+                if await self._is_stored(message):
+                    return
             await anyio.sleep(delay_s)
             delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
 
-    async def _is_under_way(self, key: RunKey, command: RunStep, attempt: int) -> bool:
-        """Looks for an attempt: waiting as a retry, queued or running, or its result in the mailbox.
+    async def _is_under_way(self, debt: Debt, command: RunStep, attempt: int) -> bool:
+        """Looks for an attempt: waiting as a retry, queued or running, its result in the mailbox or in the log.
 
-        The result is published before the work is acked, so work that is gone has its result in the mailbox or in the
-        log; this order of looking finds one of them.
+        The result is published before the work is acked, and acked after it is in the log: this order of looking finds
+        one of them. Whoever has advanced the run has carried out all that was owed before (R7).
         """
+        key = debt.key
         if attempt > 1 and await self._broker.last(self._app.work, self._app.retry(key, command.n)) is not None:
             return True
         queued = await self._broker.last(self._app.work, self._app.work_of(command.queue, key, command.n))
@@ -343,7 +350,17 @@ class Effects:
                 continue
             if isinstance(body, StepResult) and body.command == command.n and body.attempt >= attempt:
                 return True
-        return False
+        return await self._is_advanced(debt)
+
+    async def _is_advanced(self, debt: Debt) -> bool:
+        last = await self._broker.last(self._app.log, self._app.log_of(debt.key))
+        if last is None or last.seq <= debt.log_seq:
+            return False
+        try:
+            decode_record(last.payload)
+        except BadLog as error:
+            return error.is_newer
+        return True
 
     async def _purge(self, debt: Debt) -> None:
         """Takes back queued work and timers, tells running steps, cleans INDEX. What remains is harmless."""

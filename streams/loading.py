@@ -182,9 +182,8 @@ class Loader:
         seqs = await self._log.append_all(actor.key, rest.records, actor.journal.seq)
         if seqs is None:
             raise BadLog(f"{actor.key} was advanced by another worker while it was loaded")
-        debt = _debt(actor, ())
         actor.commit(rest, seqs)
-        await self._effects.carry_out([debt])
+        await self._effects.carry_out([_debt(actor, ())])
 
 
 def _judge_value(

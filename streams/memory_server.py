@@ -260,9 +260,12 @@ class MemoryServer:
         """Takes what a process says of a delivery: done, or still at work."""
         _, _, stream, name, _, seq_text, *_ = reply.split(".")
         consumer = self._consumers[stream].get(name)
-        if consumer is None or self.dice.hits(self.faults.delivery_ack_lost):
+        if consumer is None:
             return False
         seq = int(seq_text)
+        if self.dice.hits(self.faults.delivery_ack_lost):
+            self._trace(f"struck ack {stream} {seq}")
+            return False
         if not is_final:
             consumer.progressed(seq, self.now_us())
             return True
@@ -280,6 +283,7 @@ class MemoryServer:
         for seq in consumer.serve(self.now_us()):
             self._trace(f"delivered {stream} {name} {seq}")
             if self.dice.hits(self.faults.delivery_doubled):
+                self._trace(f"struck delivery {stream} {seq}")
                 self._later(self.dice.span_s(1.0), partial(self._deliver_again, stream, name, seq))
         self._arm(stream, name, consumer.wake_at_us())
 

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from ..actors.errors import BadValue
-from ..actors.limits import OBJECT_CHUNK_BYTES, OBJECT_TIMEOUT_S, VALUE_BYTES_MAX
+from ..actors.limits import OBJECT_BYTES_MAX, OBJECT_CHUNK_BYTES, OBJECT_TIMEOUT_S, VALUE_BYTES_MAX
 from ..actors.names import is_token
 from .faults import raise_for
 from .ports import Broker, Outgoing
@@ -99,7 +99,7 @@ class Objects:
         info = await self._info(bucket, name)
         if info is None:
             return None
-        if info.size > VALUE_BYTES_MAX:
+        if info.size > OBJECT_BYTES_MAX:
             raise BadValue(f"object {name!r} has {info.size} bytes; at most {VALUE_BYTES_MAX}")
         chunks = await self._broker.read(object_stream(bucket), f"$O.{bucket}.C.{info.nuid}")
         data = b"".join(chunk.payload for chunk in chunks)

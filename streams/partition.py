@@ -15,7 +15,7 @@ import anyio
 from ..actors.errors import BrokerError
 from .deliveries import ack_subject
 from .letters import Letter, Unreadable, read_fired, read_mail
-from .ports import Broker, Consumption, Delivery
+from .ports import Broker, Consumption, Delivery, Stored
 from .subjects import App
 from .telemetry import log
 
@@ -165,7 +165,10 @@ class Partition:
         for delivery in deliveries:
             letter = read_fired(self._app, self.number, delivery)
             if isinstance(letter, Letter):
-                self._ticks[letter.delivery.seq] = letter  # a redelivery brings a newer handle
+                replaced = self._ticks.get(delivery.seq)
+                if replaced is not None:
+                    self.settled(replaced.delivery)
+                self._ticks[delivery.seq] = letter  # a redelivery brings a newer handle
             else:
                 ready.append(letter)
         if ready:
@@ -205,7 +208,10 @@ class Partition:
 
     def _settle(self, mail: list[Delivery], fired: list[Delivery]) -> None:
         held = {delivery.seq: delivery for delivery in mail}
-        held.update((delivery.seq, delivery) for delivery in self._held)  # those have a handle to ack
+        for delivery in self._held:  # those have a newer handle
+            if delivery.seq in held:
+                self.settled(held[delivery.seq])
+            held[delivery.seq] = delivery
         self._held = []
         self._is_settled = True
         if mail or fired:
@@ -219,12 +225,18 @@ class Partition:
 
     async def _left(self, stream: str, consumer: str, subject: str) -> list[Delivery]:
         """Reads what was delivered to anybody and is not acked."""
-        state = await self._broker.consumer_state(stream, consumer)
-        if stream == self._app.mail:
-            self._mail_order = max(self._mail_order, state.handed_out)
-        if not state.ack_pending or state.delivered <= state.ack_floor:
-            return []
-        stored = await self._broker.read(stream, subject, from_seq=state.ack_floor + 1, to_seq=state.delivered)
+        stored: list[Stored] = []
+        for _ in range(_LOOKS_MAX):
+            state = await self._broker.consumer_state(stream, consumer)
+            if stream == self._app.mail:
+                self._mail_order = max(self._mail_order, state.handed_out)
+            if not state.ack_pending or state.delivered <= state.ack_floor:
+                return []
+            stored = await self._broker.read(stream, subject, from_seq=state.ack_floor + 1, to_seq=state.delivered)
+            if len(stored) >= state.ack_pending:
+                break
+            # Acked meanwhile, or read from a replica that lags: what is missed here comes after newer messages.
+            await anyio.sleep(_TICK_LOOK_S)
         return [
             Delivery(s.subject, s.payload, s.seq, s.at_us, 1, 0, ack_subject(stream, consumer, s.seq), "", s.headers)
             for s in stored

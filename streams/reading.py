@@ -45,7 +45,8 @@ class _Page:
         self.is_whole = True
 
     def collect(self, reply: Reply) -> bool:
-        if reply.status:
+        # A publisher may begin its headers with a status; the server's own end of a page names no subject.
+        if reply.status and not find_header(reply.headers, b"Nats-Subject"):
             self.pending = int(find_header(reply.headers, b"Nats-Num-Pending") or 0)
             return True
         before = int(find_header(reply.headers, b"Nats-Last-Sequence") or 0)

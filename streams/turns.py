@@ -233,12 +233,15 @@ class Turns:
             self._idle = None
 
     def _take(self, slot: Slot) -> list[Letter]:
-        """Takes what this turn looks at: a suspicious message alone (R16), otherwise what is at hand."""
-        letters = _distinct(slot.letters)
+        """Takes what this turn looks at: what is at hand up to a suspicious message, and that one alone (R16)."""
+        letters, replaced = _distinct(slot.letters)
+        for letter in replaced:
+            self._acks.let_go(letter)
         for index, letter in enumerate(letters):
             if letter.delivery.deliveries >= SUSPECT_DELIVERIES:
-                slot.letters = letters[:index] + letters[index + 1 :]
-                return [letter]
+                count = min(max(index, 1), TURN_MESSAGES_MAX)
+                slot.letters = letters[count:]
+                return letters[:count]
         slot.letters = letters[TURN_MESSAGES_MAX:]
         return letters[:TURN_MESSAGES_MAX]
 
@@ -300,6 +303,8 @@ class Turns:
         info = error_info(error)
         log("run.error", logging.ERROR, run=slot.key, error=info.message, traceback=info.traceback)
         if is_parking:
+            for letter in letters:
+                self._acks.let_go(letter)
             self._slots.forget(slot)
             self._release(slot)
             return
@@ -446,16 +451,22 @@ def _is_late(began: float) -> bool:
     return anyio.current_time() - began > 2.0
 
 
-def _distinct(letters: Sequence[Letter]) -> list[Letter]:
-    """Sorts by time, and takes each message once: read at a takeover it is delivered, too, and any delivery may double."""
+def _distinct(letters: Sequence[Letter]) -> tuple[list[Letter], list[Letter]]:
+    """Sorts by time, and takes each message once: read at a takeover it is delivered, too, and any delivery may double.
+
+    Returns what to fold, and the deliveries that newer ones of the same message replace.
+    """
     found: list[Letter] = []
+    replaced: list[Letter] = []
     for letter in sorted(letters, key=_by_time):
-        if found and _is_same(found[-1].message, letter.message):
-            if letter.delivery.reply:
-                found[-1] = letter  # of the two the newer handle
-        else:
+        if not (found and _is_same(found[-1].message, letter.message)):
             found.append(letter)
-    return found
+        elif letter.delivery.order > found[-1].delivery.order:
+            replaced.append(found[-1])
+            found[-1] = letter
+        else:
+            replaced.append(letter)
+    return found, replaced
 
 
 def _is_same(one: Message, other: Message) -> bool:

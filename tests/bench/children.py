@@ -90,6 +90,8 @@ class Children:
     """A folder and the processes that use it; all of them end with the block, the youngest first."""
 
     def __enter__(self) -> Self:
+        # A bench that is told to end must end its children too, and SIGTERM by default runs no `finally`: take it as Ctrl-C.
+        signal.signal(signal.SIGTERM, lambda _number, _frame: signal.raise_signal(signal.SIGINT))
         self._folder = tempfile.TemporaryDirectory(prefix="bench-")
         self.folder = Path(self._folder.name)
         self.all: list[Child] = []

@@ -35,14 +35,15 @@ def main() -> int:
         put_to_sleep(target, FEW)
         wait_quiet(target)
         few = _memory_mib(target)
-        print(f"{FEW} runs sleep: {_shown(few)}", flush=True)
+        print(f"{FEW} runs sleep: {_shown(few, 'MiB')}", flush=True)
         started = time.monotonic()
         put_to_sleep(target, options.many - FEW)
         print(f"{options.many} runs sleep after {time.monotonic() - started:.0f} s more", flush=True)
         wait_quiet(target)
         many = _memory_mib(target)
-        print(f"{options.many} runs sleep: {_shown(many)}", flush=True)
+        print(f"{options.many} runs sleep: {_shown(many, 'MiB')}", flush=True)
         percent = cpu_percent(target.children.all, options.idle_s)
+        print(f"{options.many} runs sleep: {_shown(percent, '% of a core')}", flush=True)
     figures = [
         Figure(
             case="7",
@@ -55,7 +56,7 @@ def main() -> int:
             case="7",
             name=f"server and workers, CPU over {options.idle_s:.0f} idle seconds",
             unit="% of a core",
-            values=[percent],
+            values=[sum(percent.values())],
             floor=Floor(kind="at most", bound=CPU_PERCENT_MAX),
         ),
     ]
@@ -67,8 +68,8 @@ def _memory_mib(target: JetrunTarget) -> dict[str, float]:
     return {child.role: child.resident_bytes() / MIB for child in target.children.all}
 
 
-def _shown(memory_mib: dict[str, float]) -> str:
-    return ", ".join(f"{role} {mib:.1f} MiB" for role, mib in memory_mib.items())
+def _shown(by_role: dict[str, float], unit: str) -> str:
+    return ", ".join(f"{role} {value:.2f} {unit}" for role, value in by_role.items())
 
 
 if __name__ == "__main__":

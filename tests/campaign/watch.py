@@ -37,6 +37,8 @@ class Window(NamedTuple):
     """Who is killed."""
 
 
+RECONNECT_PAUSE_S: Final = 0.02
+
 WINDOWS: Final[dict[Kind, tuple[str, ...]]] = {
     "actors": ("append", "work", "timer", "start", "hook", "result", "index"),
     "steps": ("begin", "end", "result", "work"),
@@ -154,6 +156,7 @@ class Watch:
     async def open(cls, url: str, app: App, rng: Random, bell: Path) -> Self:
         """Begins to listen; goes on over restarts of the server."""
         broker = await JetStream.connect(url, name="campaign watch")
+        broker.wire.options["reconnect_time_wait"] = RECONNECT_PAUSE_S  # back before the workers are
         watch = cls(broker, app, rng, bell)
         prefix = f"wf.{app.name}"
         for subject, on_message in (

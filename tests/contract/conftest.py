@@ -10,8 +10,8 @@ from functools import partial
 
 import msgspec
 import pytest
-from contract.worlds import PARTITIONS, QUEUES, WAIT_S, Play, Scenario
 
+from contract.worlds import PARTITIONS, QUEUES, WAIT_S, Play, Scenario
 from jetrun.streams.definitions import ConsumerDefinition, define
 from jetrun.streams.jetstream import JetStream
 from jetrun.streams.memory import MemoryBroker, MemoryServer

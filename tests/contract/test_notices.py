@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from contract.worlds import Collected, Mailbox, World, contract
-
 from jetrun.actors.names import RunKey
 from jetrun.streams.ports import Outgoing
 

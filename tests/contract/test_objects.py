@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from contract.worlds import World, contract
 
+from contract.worlds import World, contract
 from jetrun.actors.errors import NotProvisioned
 
 NAME = "order/o-1/0123abcd"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from contract.worlds import Collected, Mailbox, World, contract, payloads, wait_until
-
 from jetrun.actors.limits import PIN_TIMEOUT_S
 from jetrun.streams.ports import Broker, Consumption, Delivery
 

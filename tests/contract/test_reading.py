@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 import pytest
-from contract.worlds import WAIT_S, World, contract
 
+from contract.worlds import WAIT_S, World, contract
 from jetrun.actors.errors import NotProvisioned
 from jetrun.actors.names import RunKey
 from jetrun.streams.ports import Broker, Outgoing

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from contract.worlds import WAIT_S, Collected, Mailbox, Queue, Timers, World, contract_of_restarts, payloads, wait_until
-
 from jetrun.actors.errors import JetrunError
 from jetrun.actors.names import RunKey
 from jetrun.streams.ports import UNKNOWN, Broker, Delivery, Outgoing

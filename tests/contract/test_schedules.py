@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contract.worlds import Queue, Timers, World, at, contract, payloads
-
 from jetrun.actors.names import RunKey
 from jetrun.streams.ports import EXPECT_LAST, SCHEDULE, SCHEDULE_TARGET, WRONG_LAST, Outgoing
 

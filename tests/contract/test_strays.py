@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contract.worlds import PARTITIONS, Collected, Mailbox, World, contract
-
 from jetrun.streams.faults import NO_RESPONDERS
 from jetrun.streams.ports import Broker, Delivery, Outgoing
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from contract.worlds import Collected, Mailbox, Queue, World, contract, payloads, wait_until
 
+from contract.worlds import Collected, Mailbox, Queue, World, contract, payloads, wait_until
 from jetrun.actors.errors import NotProvisioned
 from jetrun.streams.ports import Broker, Delivery, Outgoing
 

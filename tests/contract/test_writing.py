@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from contract.worlds import PARTITIONS, Mailbox, Queue, World, contract
 
+from contract.worlds import PARTITIONS, Mailbox, Queue, World, contract
 from jetrun.actors.errors import InvalidName, PayloadTooLarge, ServerLost
 from jetrun.actors.limits import MAIL_MESSAGE_BYTES_MAX, MAIL_MESSAGES_PER_SUBJECT_MAX
 from jetrun.actors.names import RunKey

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from examples.approval import Claim, Settled, expense
 from jetrun.client import Client
 from support.story import kinds, scheduled, wait_event
@@ -16,6 +18,7 @@ async def test_approved_claim_is_paid(client: Client) -> None:
     assert scheduled(await run.events()) == ["send_mail", "pay"]
 
 
+@pytest.mark.slow
 async def test_who_does_not_answer_in_time_is_passed_over(client: Client) -> None:
     """The timeout is a durable timer; the next approver is asked, and may say no."""
     run = await client.start(expense.call(CLAIM, patience="1s"), run_id="e-2")

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from itertools import pairwise
 
+import pytest
+
 from examples.reports import weekly_report
 from jetrun.client import Client
 from support.story import scheduled
 
 
+@pytest.mark.slow
 async def test_reports_follow_each_other_without_gap_or_drift(client: Client) -> None:
     """Each report begins where the last one ended, at whole weeks after the start, and none is made early."""
     week = timedelta(milliseconds=400)

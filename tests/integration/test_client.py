@@ -202,15 +202,15 @@ async def test_cancel_terminate_pause_resume(client: Client) -> None:
     with pytest.raises(RunTerminated):
         await run.result(timeout=10)
 
-    run = await client.start(approved.call("o"), run_id="a-1")
-    await run.pause()
+    paused = await client.start(approved.call("o"), run_id="a-1")
+    await paused.pause()
     for reviewer in ("ann", "bob"):
-        await run.hook("approval", Approval(ok=True, reviewer=reviewer))
+        await paused.hook("approval", Approval(ok=True, reviewer=reviewer))
     with pytest.raises(TimeoutError):
-        await run.result(timeout=1)
-    assert (await run.status()).status == "paused"
-    await run.resume()
-    assert await run.result(timeout=10) == "o ann bob"
+        await paused.result(timeout=1)
+    assert (await paused.status()).status == "paused"
+    await paused.resume()
+    assert await paused.result(timeout=10) == "o ann bob"
 
 
 async def test_arguments_that_do_not_fit_are_refused(client: Client) -> None:

@@ -41,7 +41,10 @@ async def wait_indexed(broker: JetStream, app: App, count: int) -> None:
 
 async def test_a_cut_log_still_answers_and_keeps_its_id_taken(nats_url: str, app: App) -> None:
     """Within `forget_after` an id starts one run, though only the terminal record is left."""
-    async with running_engine(nats_url, app, Registry.of(greet)), await Client.connect(nats_url, app=app.name) as client:
+    async with (
+        running_engine(nats_url, app, Registry.of(greet)),
+        await Client.connect(nats_url, app=app.name) as client,
+    ):
         broker = await JetStream.connect(nats_url, name="janitor")
         run = await client.start(greet.call("ann"), run_id="r-1")
         assert await run.result() == "hello ann"
@@ -66,7 +69,10 @@ async def test_a_cut_log_still_answers_and_keeps_its_id_taken(nats_url: str, app
 
 async def test_a_forgotten_run_leaves_nothing(nats_url: str, app: App) -> None:
     """After `forget_after` log and index entry are gone, and the id may start a new run."""
-    async with running_engine(nats_url, app, Registry.of(greet)), await Client.connect(nats_url, app=app.name) as client:
+    async with (
+        running_engine(nats_url, app, Registry.of(greet)),
+        await Client.connect(nats_url, app=app.name) as client,
+    ):
         broker = await JetStream.connect(nats_url, name="janitor")
         await (await client.start(greet.call("ann"), run_id="r-1")).result()
         await wait_indexed(broker, app, 1)

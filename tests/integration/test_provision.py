@@ -49,7 +49,7 @@ async def test_an_app_is_made_at_once_and_only_once(js: JetStream, app: App) -> 
     facts = await app_facts(js, app)
 
     assert {change.kind for change in made} == {"created"}
-    assert len(made) == 7 + 2 * 16 + 2
+    assert len(made) == 7 + (2 * 16 + 1) + 2  # streams, consumers of partitions and of strays, queues
     assert seconds < 1
     assert await verify(js, app, QUEUES) == []
     assert await provision(js, app, queues=QUEUES) == []

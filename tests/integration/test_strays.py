@@ -76,3 +76,14 @@ async def test_a_sweep_leaves_alone_what_stands_behind(door: Door) -> None:
 
     assert set(codes.values()) == {"subject"}
     assert [notice["status"] for notice in notices] == ["completed"] * 5
+
+
+async def test_a_strays_headers_may_be_anything(nats_url: str, app: App, door: Door) -> None:
+    """What the worker cannot read it would never ack, and be handed again for ever."""
+    broker = await JetStream.connect(nats_url, name="strays")
+    headers = b"NATS/1.0\r\nNats-Pin-Id: \xff\xfe\r\n\xff: \xff\r\n\r\n"
+
+    broker.wire.send_publish(f"wf.{app.name}.run.order.*.start", "", headers, b"{}")
+
+    assert (await door.dead(1))["code"] == "subject"
+    await broker.close()

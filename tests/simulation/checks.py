@@ -170,6 +170,8 @@ def _causes(remains: Remains, first: Line, second: Line) -> Iterator[str]:
             yield f"{stroke.what} of the worker"
     if first.attempt > 1 and remains.scenario.faults.timer_doubled:
         yield "a schedule that fires twice"
+    if remains.scenario.faults.notice_lost:
+        yield "two owners at once, who have not heard of each other"
     work = f".work.", f".{first.workflow}.{first.run}.{first.command}"
     result = f"wf.{APP.name}.run.{first.workflow}.{first.run}.step"
     for at_us, subject in remains.lost:

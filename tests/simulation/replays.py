@@ -46,17 +46,20 @@ class Replayer:
     def _live(self, log: RunLog, groups: Sequence[list[Entry]]) -> str:
         actor = self._loaded(log, [])
         for index, group in enumerate(groups):
-            if actor.is_spent:
+            parked = group[0].record.parked
+            knows = parked is None or parked.code != "unknown_workflow"
+            if actor.is_spent or not knows:
                 actor.close()
-                actor = self._loaded(log, groups[:index])
+                actor = self._loaded(log, groups[:index], knows=knows)
             problem = self._fold(actor, group)
             if problem:
                 return problem
         actor.close()
         return ""
 
-    def _loaded(self, log: RunLog, groups: Sequence[Sequence[Entry]]) -> Actor:
-        actor = Actor(self._app, log.key, self._registry.workflows.get(log.key.workflow), by="audit")
+    def _loaded(self, log: RunLog, groups: Sequence[Sequence[Entry]], *, knows: bool = True) -> Actor:
+        workflow = self._registry.workflows[log.key.workflow] if knows else None
+        actor = Actor(self._app, log.key, workflow, by="audit")
         for entry in (entry for group in groups for entry in group):
             actor.read(entry.record, digest=record_hash(entry.raw), seq=entry.seq)
         if groups:
@@ -68,8 +71,6 @@ class Replayer:
         """Folds the messages of one decision and compares what comes of it; the actor then stands behind it."""
         first = entries[0].record
         messages = [message_of(folded) for folded in first.messages]
-        if first.parked is not None and first.parked.code == "unknown_workflow":
-            actor.workflow = None  # as it was where that was decided; the actor is spent then
         decision = actor.fold(messages, objects=self._objects, nonce=first.nonce)
         held, made = [_essence(entry.record) for entry in entries], [_essence(part) for part in decision.parts]
         if made != held:

@@ -10,6 +10,7 @@ import sys
 import msgspec
 
 from jetrun.actors import hook, step, workflow
+from jetrun.actors.limits import VALUE_BYTES_MAX
 
 
 class Approval(msgspec.Struct):
@@ -93,6 +94,12 @@ async def large(count: int) -> str:
 
 
 @workflow
+async def echoes_largest() -> int:
+    """Passes arguments of exactly the size that any value may have."""
+    return len(await echo("x" * (VALUE_BYTES_MAX - len('[""]'))))
+
+
+@workflow
 async def long_error(count: int) -> None:
     await raise_long(count)
 
@@ -127,7 +134,7 @@ async def misbehaves(how: str) -> object:
         case "regex":
             return re.fullmatch(r"(a+)+b", "a" * 40)
         case "power":
-            return 10 ** 10**8
+            return 10**10**8
         case "never_rests":
             while True:
                 await asyncio.sleep(0)

@@ -48,9 +48,7 @@ class Door:
     async def notice(self, run: str, status: str = "") -> dict[str, Any]:
         """Waits for a `done` notice of `<workflow>.<run>`, of that status where one is given."""
         wanted = f"{self._prefix}.done.{run}"
-        _, notice = await self._wait(
-            lambda subject, body: subject == wanted and status in ("", body["status"])
-        )
+        _, notice = await self._wait(lambda subject, body: subject == wanted and status in ("", body["status"]))
         return notice
 
     def notices(self, run: str) -> list[dict[str, Any]]:

@@ -20,7 +20,12 @@ START_S = 10.0
 
 
 @asynccontextmanager
-async def running_engine(url: str, app: App, registry: Registry) -> AsyncGenerator[None]:
+async def running_engine(
+    url: str,
+    app: App,
+    registry: Registry,
+    options: ActorOptions = ActorOptions(has_threads=False),  # noqa: B008  # frozen
+) -> AsyncGenerator[None]:
     """Provisions the app and serves it until the end of the block; drains then."""
     brokers = [await JetStream.connect(url, name=name) for name in ("provision", "actors", "steps")]
     queues = sorted({"default", *registry.queues})
@@ -33,7 +38,7 @@ async def running_engine(url: str, app: App, registry: Registry) -> AsyncGenerat
         worker_id="actors-1",
         key=facts.key,
         partitions=facts.partitions,
-        options=ActorOptions(has_threads=False),
+        options=options,
     )
     steps = StepWorker(brokers[2], app, registry, dict.fromkeys(queues, 50), worker_id="steps-1")
     async with anyio.create_task_group() as tasks:

@@ -120,6 +120,15 @@ def test_the_core_imports_alone() -> None:
     assert ran.stdout.strip() == ""
 
 
+def test_the_twin_imports_alone() -> None:
+    """The in-memory twin needs no NATS client: users' own tests load it (`streams.memory`)."""
+    code = "import sys, jetrun.streams.memory; print(*[name for name in ('nats', 'jetrun.streams.connection') if name in sys.modules])"
+
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT / "tests")
+
+    assert (ran.stderr, ran.stdout.strip()) == ("", "")
+
+
 @pytest.mark.parametrize("name", module_names())
 def test_doctests(name: str) -> None:
     """Examples in docstrings are true."""

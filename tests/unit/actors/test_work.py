@@ -34,7 +34,10 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers(-(2**53), 2**53) | s
     attempt=st.integers(1, 2**31),
     args=st.lists(JSON),
     kwargs=st.none() | st.dictionaries(st.text(), JSON),
-    ref=st.none() | st.builds(Ref, sha256=st.text("0123456789abcdef", min_size=64, max_size=64), size=st.integers(0, VALUE_BYTES_MAX)),
+    ref=st.none()
+    | st.builds(
+        Ref, sha256=st.text("0123456789abcdef", min_size=64, max_size=64), size=st.integers(0, VALUE_BYTES_MAX)
+    ),
     timeout_us=st.integers(0, 2**40),
 )
 def test_work_read_back_is_the_work_that_was_written(

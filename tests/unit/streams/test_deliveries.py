@@ -32,6 +32,13 @@ def test_the_pin_comes_from_the_headers() -> None:
     assert delivery.pin == "p1"
 
 
+def test_a_pin_that_a_publisher_sent_can_be_read() -> None:
+    """A delivery that cannot be read is never acked: it would come again for ever."""
+    delivery = read_delivery(b"s", PLAIN, b"", b"NATS/1.0\r\nNats-Pin-Id: \xff\xfe\r\n\r\n")
+
+    assert delivery.seq == 41
+
+
 @pytest.mark.parametrize("reply", [b"_INBOX.x", b"$JS.ACK.a.b.c", b"$JS.ACK.s.c.x.1.1.1.1"])
 def test_other_subjects_are_no_delivery(reply: bytes) -> None:
     """Who sends to the inbox cannot pass for the server by accident."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import msgspec
 import pytest
 
@@ -98,9 +100,10 @@ def test_large_arguments_come_from_the_object_store() -> None:
     async def main(rig: Rig) -> None:
         await rig.start(length)
         data = msgspec.json.encode(PackedArguments(args=msgspec.Raw(msgspec.json.encode(["x" * 500_000]))))
-        await rig.broker.put_object(APP.values, f"{KEY.workflow}/{KEY.run}/abc", data)
+        digest = sha256(data).hexdigest()
+        await rig.broker.put_object(APP.values, f"{KEY.workflow}/{KEY.run}/{digest}", data)
 
-        await rig.ask("length", ref={"sha256": "abc", "size": len(data)})
+        await rig.ask("length", ref={"sha256": digest, "size": len(data)})
         result = await rig.wait_result()
 
         assert bytes(result.result) == b"500000"
@@ -114,7 +117,7 @@ def test_missing_large_arguments_may_be_there_later() -> None:
     async def main(rig: Rig) -> None:
         await rig.start(quick(Calls()))
 
-        await rig.ask("quick", ref={"sha256": "abc", "size": 3})
+        await rig.ask("quick", ref={"sha256": "0" * 64, "size": 3})
         result = await rig.wait_result()
 
         assert result.error is not None

@@ -42,7 +42,7 @@ def test_a_fold_that_holds_the_loop_is_reported_and_interrupted(
     assert watchdog.end()
     reports = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert [vars(record)["event"] for record in reports] == ["workflow.blocks", "workflow.blocked"]
-    assert all(vars(record)["fields"]["run"] == KEY for record in reports)
+    assert all(vars(record)["fields"]["run"] == "order/o-1" for record in reports)
     assert "in spin" in vars(reports[0])["fields"]["stack"]
 
 

@@ -1,0 +1,158 @@
+"""What holds for every shape of workflow, whatever the order, the grouping and the crashes (I2, I5, I6, R12, P8)."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from random import Random
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jetrun.actors.decision import Owed
+from jetrun.actors.records import Outcome
+from support.log_rig import LogRig, messages_of
+from support.player import CALM, Player, Trouble, check_live, check_prefixes, check_time, regrouped
+from support.workflow_shapes import SHAPES, Shape
+
+every_shape = pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+shapes = st.sampled_from(SHAPES)
+seeds = st.integers(0, 2**32)
+troubles = st.builds(
+    Trouble,
+    group_max=st.integers(1, 8),
+    twice=st.sampled_from([0.0, 0.3]),
+    shuffle=st.sampled_from([0.0, 0.5]),
+    crash=st.sampled_from([0.0, 0.3]),
+    late_us=st.sampled_from([0, 50_000, 3_600_000_000]),
+    evict=st.booleans(),
+)
+
+
+def essence(rig: LogRig) -> tuple[object, ...]:
+    """What a run came to, however its messages were grouped."""
+    records = rig.records
+    refused = [(one.source, one.seq, one.code) for record in records for one in record.refused]
+    retries = [msgspec.json.encode(retry) for record in records for retry in record.retries]
+    fired = [n for record in records for n in record.fired]
+    return rig.commands(), fired, retries, refused, outcome_of(rig), msgspec.structs.replace(rig.summary, ended_at_us=0)
+
+
+def outcome_of(rig: LogRig) -> bytes:
+    outcome = rig.last.outcome
+    assert outcome is not None
+    return msgspec.json.encode(_without_traceback(outcome))
+
+
+def _without_traceback(outcome: Outcome) -> Outcome:
+    return replace_error(outcome) if outcome.error is not None else outcome
+
+
+def replace_error(outcome: Outcome) -> Outcome:
+    assert outcome.error is not None
+    return msgspec.structs.replace(outcome, error=msgspec.structs.replace(outcome.error, traceback=""))
+
+
+def essence_of(owed: Owed) -> tuple[object, ...]:
+    refused = [(verdict.message.seq, verdict.code) for verdict in owed.refused]
+    if owed.outcome is not None:
+        return True, refused  # what an ended run has left is purged by one wildcard
+    return (
+        [command.n for command in owed.steps],
+        [(command.n, retry) for command, retry in owed.retries],
+        owed.timers,
+        sorted(owed.closed_timers),
+        sorted(command.n for command in owed.closed_steps),
+        refused,
+    )
+
+
+@every_shape
+def test_every_prefix_of_a_log_leads_to_the_next_decision(shape: Shape) -> None:
+    """A worker that takes over anywhere decides byte for byte as the one before it would have (I6)."""
+    rig = Player(shape, check=True).play()
+
+    check_prefixes(rig)
+    check_live(rig)
+    check_time(rig)
+    numbers = [command.n for record in rig.records for command in record.commands]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+@settings(max_examples=150)
+@given(shape=shapes, seed=seeds, trouble=troubles)
+def test_whatever_happens_runs_end_and_their_logs_replay(shape: Shape, seed: int, trouble: Trouble) -> None:
+    """Doubles, disorder, crashes, eviction and hours of delay change when something is decided, never that it fits."""
+    rig = Player(shape, seed, trouble).play()
+
+    check_prefixes(rig)
+    check_time(rig)
+    terminal = [record.k for record in rig.records if record.outcome is not None]
+    assert terminal == [rig.last.k]
+    taken = [(message.source, message.seq) for message in messages_of(rig.records)]
+    assert len(set(taken)) == len(taken)
+
+
+@settings(max_examples=150)
+@given(shape=shapes, seed=seeds, sizes=st.lists(st.integers(1, 9), min_size=1, max_size=20))
+def test_how_messages_are_grouped_never_matters(shape: Shape, seed: int, sizes: list[int]) -> None:
+    """fold(a, b) is fold(a) and then fold(b) (R12)."""
+    player = Player(shape, seed)
+    single = player.play()
+
+    grouped = regrouped(player, itertools.cycle(sizes))
+
+    assert essence(grouped) == essence(single)
+    check_prefixes(grouped)
+
+
+@settings(max_examples=60)
+@given(shape=shapes, seed=seeds, evict=st.booleans())
+def test_a_crash_changes_nothing_that_is_decided(shape: Shape, seed: int, evict: bool) -> None:
+    """Before the append the same messages lead to the same record; after it the successor owes the same."""
+    calm = Player(shape, seed)
+    rig = calm.play()
+
+    crashing = LogRig(shape.workflow, run=rig.key.run, evict=evict, check=False)
+    crashing.objects = dict(rig.objects)
+    debts = iter(calm.debts)
+    for message in calm.delivered:
+        left = [message]
+        while left:
+            decision = crashing.fold(*left)
+            crashing.load()
+            again = crashing.fold(*left)
+            assert msgspec.json.encode(again.parts) == msgspec.json.encode(
+                [replace_nonce(part, again.parts[0].nonce) for part in decision.parts]
+            )
+            crashing.store(again)
+            if again.records:
+                crashing.load()
+                assert essence_of(crashing.owed) == essence_of(next(debts))
+            left = again.rest
+
+    assert crashing.commands() == rig.commands()
+    assert outcome_of(crashing) == outcome_of(rig)
+
+
+def replace_nonce(part: object, nonce: str) -> object:
+    return msgspec.structs.replace(part, nonce=nonce)  # type: ignore[type-var]
+
+
+@every_shape
+def test_eviction_after_every_turn_changes_nothing(shape: Shape) -> None:
+    """A cached actor is a convenience: the log alone is the run."""
+    hot = Player(shape, 3).play()
+    cold = Player(shape, 3, replace(CALM, evict=True)).play()
+
+    assert cold.log == hot.log
+
+
+def test_seeds_vary_what_happens() -> None:
+    """Otherwise the tests above would test one order only."""
+    shape = next(shape for shape in SHAPES if shape.name == "assembly")
+
+    assert len({bytes(Player(shape, seed).play().log[-1][0]) for seed in range(5)}) > 1
+    assert Random(1).random() != Random(2).random()
