@@ -7,7 +7,7 @@ could not decide (code differs, workflow unknown, blocked) parks: its messages a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from .messages import Hook, Message, Start, Terminate
 from .names import RunKey
 from .parking import Parking, open_commands, parked_again, reason_of
 from .recording import TOO_LONG, Recorder
-from .records import Outcome, Record, record_hash
+from .records import Folded, Outcome, Record, record_hash
 from .replay import Replay, Unfinished
 from .signals import Blocked
 from .turn import Turn, divide
@@ -79,8 +79,11 @@ class Actor:
         """Names the large values that a replay needs."""
         if self.journal.has_ended:
             return set()
-        folded = (folded for record in self._log for folded in record.messages if b'"ref"' in bytes(folded.body))
-        return {ref.sha256 for ref in map(refs_of, map(message_of, folded)) if ref is not None}
+        return _refs_in(folded for record in self._log for folded in record.messages)
+
+    def kept_refs(self) -> set[str]:
+        """Names the large values of messages that wait for the next decision: the run is paused, or not yet started."""
+        return _refs_in(self.journal.backlog)
 
     def replay(self, objects: Mapping[str, bytes]) -> Iterator[None]:
         """Rebuilds the execution from what was read, yielding between decisions so that the caller can yield to others.
@@ -89,15 +92,26 @@ class Actor:
         """
         journal = self.journal
         if self.workflow is None or journal.parked is not None or journal.has_ended or journal.is_expired:
-            self._skim()
+            self.skim()
             return
         try:
             yield from self._replay(self.workflow, objects)
         except (Exception, Blocked) as error:  # noqa: BLE001  whatever the code does, the worker lives and the run waits
             self._stop(*reason_of(error))
-            self._skim()
+            self.skim()
         else:
             self._log = []
+
+    def skim(self) -> None:
+        """Takes from a log whose code is not to run, or not able to, what its end owes."""
+        last = self._log[-1]
+        if last.expired:
+            kept = (folded for record in self._log[:-1] for folded in record.messages)
+            self.owed = Owed(refused=unclaimed(self.key, kept, self._early_keep_us), is_expired=True)
+        elif last.summary.status == "early":
+            self.owed = Owed(timers=early_timer(last.at_us, self._early_keep_us))
+        else:
+            self.owed = owed_in(self._log)
 
     @property
     def unfinished(self) -> Decision | None:
@@ -115,7 +129,7 @@ class Actor:
 
         Args:
             messages: Whatever is at hand; they are applied in the order of the server's timestamps (R12).
-            objects: Large values by hash, for every `ref` in the messages (and `refs()` while parked).
+            objects: Large values by hash, for every `ref` in the messages and in `kept_refs()` (in `refs()` while parked).
             nonce: Random, names this attempt to append.
         """
         tick = end_of_wait(self.journal, messages, self._early_keep_us)
@@ -225,17 +239,6 @@ class Actor:
         return self._recorder.rest(execution, unfinished.fold, unfinished.found, left=left)
 
     # --- inside: without it ---------------------------------------------------------------------------
-    def _skim(self) -> None:
-        """Reads what is needed of a log that is not replayed: what its end owes."""
-        last = self._log[-1]
-        if last.expired:
-            kept = (folded for record in self._log[:-1] for folded in record.messages)
-            self.owed = Owed(refused=unclaimed(self.key, kept, self._early_keep_us), is_expired=True)
-        elif last.summary.status == "early":
-            self.owed = Owed(timers=early_timer(last.at_us, self._early_keep_us))
-        else:
-            self.owed = owed_in(self._log)
-
     def _stop(self, code: str, reason: str) -> None:
         """Takes note that the run cannot decide; its code is dropped."""
         self._halt = (code, reason)
@@ -298,3 +301,8 @@ class Actor:
             is_deciding=False,
         )
         return self._recorder.expired(turn, nonce)
+
+
+def _refs_in(messages: Iterable[Folded]) -> set[str]:
+    folded = (message_of(folded) for folded in messages if b'"ref"' in bytes(folded.body))
+    return {ref.sha256 for ref in map(refs_of, folded) if ref is not None}

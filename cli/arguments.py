@@ -13,7 +13,9 @@ from typing import Final
 
 import msgspec
 
+from ..actors.errors import BadMessage
 from ..actors.limits import VALUE_BYTES_MAX
+from ..actors.messages import check_depth, check_json
 from ..actors.names import RunKey, check_token
 from .exits import UsageProblem
 
@@ -28,8 +30,11 @@ def parse_value(text: str, *, what: str) -> msgspec.Raw:
     """
     raw = text.encode(errors="surrogatepass")
     try:
-        msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        check_depth(raw)
+        check_json(raw)
+    except BadMessage as error:
+        raise UsageProblem(f"{what} is {error.reason}: received {_shown(text)}") from error
+    except (ValueError, RecursionError) as error:
         reason = "empty text" if not text.strip() else str(error)
         raise UsageProblem(f"{what} is not JSON: received {_shown(text)} ({reason}); {_hint(text)}") from error
     return msgspec.Raw(raw)

@@ -116,7 +116,7 @@ class ActorWorker:
                 early_keep_us=options.early_keep_us,
             ),
         )
-        self._open_runs = OpenRuns(broker, app, self._effects, summary_of=self._turns.summary_of)
+        self._open_runs = OpenRuns(broker, app, self._effects, summary_of=self._turns.summary_of, is_served=self._is_served)
         self._partitions = [
             Partition(number, broker, app, key, on_letters=self._turns.deliver, spawn=self.spawn)
             for number in range(partitions)
@@ -322,7 +322,7 @@ class ActorWorker:
             with anyio.move_on_after(self._options.drain_s):
                 await self._turns.wait_idle(partition.number)
             self._turns.drop(partition.number)
-            self._open_runs.drop(lambda key: partition_of(key.run, len(self._partitions)) == partition.number)
+            self._open_runs.drop(lambda key: self._partition_of(key) is partition)
             await self._broker.flush()
             await partition.unpin()
         if role == "standby":
@@ -347,6 +347,12 @@ class ActorWorker:
 
     def on_ended(self, key: RunKey) -> bool:
         return self._open_runs.on_ended(key)
+
+    def _is_served(self, key: RunKey) -> bool:
+        return self._partition_of(key).is_claimed
+
+    def _partition_of(self, key: RunKey) -> Partition:
+        return self._partitions[partition_of(key.run, len(self._partitions))]
 
     # --- parked runs ----------------------------------------------------------------------------------------
     async def _wake_parked(self) -> None:

@@ -113,6 +113,9 @@ class Effects:
         purges: list[Debt] = []
         for debt in debts:
             owed = debt.owed
+            if owed.parked is not None and owed.parked.tries > 1:
+                # Not replaced but taken away: see `OpenRuns`.
+                await self._purge_one(self._app.index, self._app.index_of("parked", debt.key))
             if debt.is_repeat or owed.retries:
                 slow.append(debt)
             else:
@@ -363,7 +366,7 @@ class Effects:
         return True
 
     async def _purge(self, debt: Debt) -> None:
-        """Takes back queued work and timers, tells running steps, cleans INDEX. What remains is harmless."""
+        """Takes back queued work and timers, tells running steps, cleans INDEX."""
         key, owed = debt.key, debt.owed
         app = self._app
         partition = partition_of(key.run, self._partitions)
@@ -405,10 +408,18 @@ class Effects:
                 return
 
     async def _purge_one(self, stream: str, subject: str) -> None:
-        try:
-            await self._broker.purge(stream, subject)
-        except BrokerError as error:  # stale ticks and closed steps are recognised when they come
-            log("purge.failed", logging.WARNING, subject=subject, error=error)
+        """Takes back until the server says so: nobody would do later what is left now."""
+        take_back = self._broker.delete if stream == self._app.work else self._broker.purge
+        delay_s = _BACKOFF_FIRST_S
+        while True:
+            try:
+                await take_back(stream, subject)
+            except BrokerError as error:
+                log("purge.failed", logging.WARNING, subject=subject, error=error)
+                await anyio.sleep(delay_s)
+                delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
+            else:
+                return
 
 
 def instant(at_us: int) -> str:

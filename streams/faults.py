@@ -26,6 +26,8 @@ STREAM_NOT_FOUND: Final = 10059
 CONSUMER_NOT_FOUND: Final = 10014
 NOT_FOUND: Final = frozenset({STREAM_NOT_FOUND, CONSUMER_NOT_FOUND})
 NO_MESSAGE: Final = 10037
+GONE: Final = frozenset({NO_MESSAGE, 10043, 10057})
+"""The message that was to be deleted is not there (any more)."""
 
 _FULL: Final = frozenset({10002, 10077})
 NO_STORAGE: Final = frozenset({10023, 10028, 10047})

@@ -13,17 +13,20 @@ import msgspec
 from ..actors.errors import JetStreamOff, PermissionDenied
 from ..actors.limits import API_TIMEOUT_S, DIAL_WAIT_S, PUBLISH_TIMEOUT_S, PULL_BATCH, PULL_TICK_S, READ_TIMEOUT_S
 from .connection import Login, Target, Wire
-from .faults import NO_RESPONDERS, check_version, denied
+from .faults import GONE, NO_RESPONDERS, check_version, denied, fault_of
 from .objects import Objects
 from .ports import GROUP, ConsumerState, OnDeliveries, OnNotice, Outgoing, PubAck, Stored, StreamState
 from .publisher import Publisher
 from .pull import Pull
 from .reading import read_all, read_last, read_last_direct, read_one
-from .requests import Requests
+from .requests import ApiError, Requests
 from .scan import Scan
 
 _ACK: Final = b"+ACK"
 _IN_PROGRESS: Final = b"+WPI"
+
+_DELETES_AT_ONCE: Final = 256
+"""Questions in flight: the server's queue of them is bounded."""
 
 
 class _Position(msgspec.Struct):
@@ -192,6 +195,22 @@ class JetStream:
             f"STREAM.PURGE.{stream}", body, _Purged, what=f"purge of {subject!r} in {stream}"
         )
         return purged.purged
+
+    async def delete(self, stream: str, subject: str) -> int:
+        found = await self.read(stream, subject)
+        deleted = 0
+        for start in range(0, len(found), _DELETES_AT_ONCE):
+            deletes = (self._delete(stream, stored.seq) for stored in found[start : start + _DELETES_AT_ONCE])
+            deleted += sum(await asyncio.gather(*deletes))
+        return deleted
+
+    async def _delete(self, stream: str, seq: int) -> bool:
+        # No erasing: that would write the whole message over, and nobody's secret is at stake.
+        body, what = {"seq": seq, "no_erase": True}, f"delete of message {seq} in {stream}"
+        answer = await self.requests.call(f"STREAM.MSG.DELETE.{stream}", body, _Empty, what=what)
+        if isinstance(answer, ApiError) and answer.err_code not in GONE:
+            raise fault_of(answer.err_code or answer.code, answer.description, what)
+        return not isinstance(answer, ApiError)
 
     async def stream_state(self, stream: str) -> StreamState:
         info = await self.requests.get(f"STREAM.INFO.{stream}", None, _StreamInfo, what=f"stream {stream}")

@@ -91,12 +91,15 @@ class Loader:
         self.loads += 1
         actor = self.new_actor(key)
         newest = await self._log.read_into(actor)
-        if not actor.journal.k or key in suspects:
+        if not actor.journal.k:
             return actor
-        objects, _ = await self.objects(key, set() if actor.needs_objects else actor.refs())
-        if not await self._replay(actor, objects):
-            suspects[key] = HELD_THE_LOOP_IN_REPLAY
-            return await self.load(key, letters, suspects)
+        if key in suspects:
+            actor.skim()
+        else:
+            objects, _ = await self.objects(key, set() if actor.needs_objects else actor.refs())
+            if not await self._replay(actor, objects):
+                suspects[key] = HELD_THE_LOOP_IN_REPLAY
+                return await self.load(key, letters, suspects)
         if actor.unfinished is not None:
             await self._finish(actor)
         elif actor.journal.is_expired:
@@ -109,8 +112,7 @@ class Loader:
     async def objects_for(self, actor: Actor, letters: Sequence[Letter]) -> tuple[dict[str, bytes], list[Letter]]:
         """Fetches the large values that a fold needs; letters whose value cannot be had or used are buried."""
         wanted = {ref.sha256 for letter in letters if (ref := refs_of(letter.message)) is not None}
-        if actor.needs_objects:
-            wanted |= actor.refs()
+        wanted |= actor.refs() if actor.needs_objects else actor.kept_refs()
         if not wanted:
             return {}, list(letters)
         objects, missing = await self.objects(actor.key, wanted)

@@ -17,7 +17,7 @@ from ..actors.errors import BrokerError
 from ..actors.names import RunKey
 from ..actors.records import ENDED, Summary
 from .effects import Effects
-from .ports import Broker
+from .ports import EXPECT_LAST, UNKNOWN, WRONG_LAST, Broker, PubAck
 from .subjects import App
 from .telemetry import log
 
@@ -25,6 +25,7 @@ OPEN_AFTER_S: Final = 1.0
 """A run this old gets its entry."""
 
 _BATCH: Final = 500
+_RETRY_S: Final = 1.0
 
 
 class _Young(NamedTuple):
@@ -41,15 +42,23 @@ class OpenRuns:
 
     Args:
         summary_of: Tells a cached run's summary, None for one that is not cached.
+        is_served: Tells whether a run is served here at the moment.
     """
 
     def __init__(
-        self, broker: Broker, app: App, effects: Effects, *, summary_of: Callable[[RunKey], Summary | None]
+        self,
+        broker: Broker,
+        app: App,
+        effects: Effects,
+        *,
+        summary_of: Callable[[RunKey], Summary | None],
+        is_served: Callable[[RunKey], bool],
     ) -> None:
         self._broker = broker
         self._app = app
         self._effects = effects
         self._summary_of = summary_of
+        self._is_served = is_served
         self._young: OrderedDict[RunKey, _Young] = OrderedDict()
         self._on_their_way: set[RunKey] = set()
         self._ended_meanwhile: set[RunKey] = set()
@@ -71,7 +80,7 @@ class OpenRuns:
         return young is None or not young.is_new
 
     def drop(self, is_unwanted: Callable[[RunKey], bool]) -> None:
-        """Forgets runs that another worker serves now: their end is not heard here."""
+        """Forgets runs that another worker serves now."""
         for key in [key for key in self._young if is_unwanted(key)]:
             del self._young[key]
 
@@ -90,6 +99,9 @@ class OpenRuns:
             if young.due > now:
                 break
             del self._young[key]
+            if not self._is_served(key):
+                self._young[key] = young._replace(due=now + OPEN_AFTER_S, is_new=False)  # its end may not be heard here
+                continue
             summary = self._summary_of(key) or Summary(status="running", started_at_us=young.started_at_us)
             if summary.status not in ENDED:
                 batch[key] = summary
@@ -97,18 +109,32 @@ class OpenRuns:
 
     async def _write(self, batch: dict[RunKey, Summary]) -> None:
         self._on_their_way = set(batch)
+        # Only where there is none: one that was replaced comes back when the server is killed after the purge of its
+        # replacement (a stream with one message per subject; seen on 2.15.1).
+        entries = [
+            self._effects.index_entry("open", key, summary)._replace(headers={EXPECT_LAST: "0"})
+            for key, summary in batch.items()
+        ]
         try:
-            acks = await self._broker.publish_many(
-                [self._effects.index_entry("open", key, summary) for key, summary in batch.items()]
-            )
-            lost = [key for key, ack in zip(batch, acks, strict=True) if ack.code]
-            for key in self._ended_meanwhile:
-                await self._broker.purge(self._app.index, self._app.index_of("open", key))
+            acks = await self._broker.publish_many(entries)
         except BrokerError as error:
             log("index.failed", logging.WARNING, error=error)
-            lost = list(batch)
-        for key in lost:
-            if key not in self._ended_meanwhile:
+            acks = [PubAck(0, UNKNOWN)] * len(entries)
+        for key, ack in zip(batch, acks, strict=True):
+            if key in self._ended_meanwhile:
+                await self._take_back(key)
+            elif ack.code not in (0, WRONG_LAST):
                 self.on_started(key, batch[key].started_at_us, is_new=False)
-        self._on_their_way.clear()
+            self._on_their_way.discard(key)
         self._ended_meanwhile.clear()
+
+    async def _take_back(self, key: RunKey) -> None:
+        """Removes an entry, stored or not, until the server says so: nobody would do it later."""
+        while True:
+            try:
+                await self._broker.purge(self._app.index, self._app.index_of("open", key))
+            except BrokerError as error:
+                log("index.failed", logging.WARNING, run=key, error=error)
+                await anyio.sleep(_RETRY_S)
+            else:
+                return

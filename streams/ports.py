@@ -220,6 +220,14 @@ class Broker(Protocol):
         """
         ...
 
+    async def delete(self, stream: str, subject: str) -> int:
+        """Deletes a subject's messages one by one and returns how many. Idempotent.
+
+        For streams whose consumers have messages out: a purge by subject moves their ack floor over deliveries that
+        are not acked, and after its next start the server never makes those again (seen on 2.15.1).
+        """
+        ...
+
     async def stream_state(self, stream: str) -> StreamState:
         """Tells what a stream holds. Raises NotProvisioned when it is missing."""
         ...

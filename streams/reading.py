@@ -45,8 +45,7 @@ class _Page:
         self.is_whole = True
 
     def collect(self, reply: Reply) -> bool:
-        # A publisher may begin its headers with a status; the server's own end of a page names no subject.
-        if reply.status and not find_header(reply.headers, b"Nats-Subject"):
+        if reply.status:
             self.pending = int(find_header(reply.headers, b"Nats-Num-Pending") or 0)
             return True
         before = int(find_header(reply.headers, b"Nats-Last-Sequence") or 0)

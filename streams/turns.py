@@ -26,6 +26,7 @@ from ..actors.messages import Message, Start, Tick
 from ..actors.names import RunKey
 from ..actors.records import Summary
 from ..actors.registry import Registry
+from ..actors.signals import Blocked
 from .acks import Acks
 from .appends import Appends
 from .effects import Debt, Effects
@@ -252,7 +253,7 @@ class Turns:
         if any(refs_of(letter.message) is not None for letter in letters):
             return False
         if slot.actor is not None:
-            return True
+            return not slot.actor.kept_refs()
         # A first delivery of a start most often finds an empty log: the fence tells when it does not.
         return not slot.must_load and any(
             isinstance(letter.message.body, Start) and letter.delivery.deliveries == 1 for letter in letters
@@ -277,28 +278,39 @@ class Turns:
                 decision = actor.park(messages, suspicion.code, suspicion.reason, nonce=self._nonce())
                 self._watchdog.forgive(slot.key)
             else:
-                self._watchdog.begin(slot.key, max(letter.delivery.deliveries for letter in letters))
-                try:
-                    decision = actor.fold(messages, objects=objects, nonce=self._nonce())
-                finally:
-                    if self._watchdog.end():
-                        suspicion = HELD_THE_LOOP
-                if suspicion is not None:
-                    self.suspects[slot.key] = suspicion
+                found = self._decide(slot.key, actor, letters, objects)
+                if found is None:
+                    self.suspects[slot.key] = HELD_THE_LOOP
                     self._return(slot, letters)
                     return None
+                decision = found
             self._check_size(decision)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is this run's: the others go on
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever it is, it is this run's: the others go on
             self._fail(slot, letters, error, is_parking=suspicion is not None)
             return None
         return Pending(slot, actor, letters, decision)
+
+    def _decide(
+        self, key: RunKey, actor: Actor, letters: Sequence[Letter], objects: dict[str, bytes]
+    ) -> Decision | None:
+        """Folds under the watchdog; None where something of the run's held the loop and was interrupted."""
+        decision: Decision | None = None
+        messages = [letter.message for letter in letters]
+        self._watchdog.begin(key, max(letter.delivery.deliveries for letter in letters))
+        try:
+            decision = actor.fold(messages, objects=objects, nonce=self._nonce())
+        except Blocked:
+            decision = None  # not in the workflow's function: in a constructor of a type of its arguments
+        finally:
+            is_interrupted = self._watchdog.end()
+        return None if is_interrupted else decision
 
     def _check_size(self, decision: Decision) -> None:
         largest = max(map(len, decision.records), default=0)
         if largest > self._broker.payload_bytes_max - _HEADERS_ROOM:
             raise PayloadTooLarge(f"a record of {largest} bytes, the server takes {self._broker.payload_bytes_max}")
 
-    def _fail(self, slot: Slot, letters: Sequence[Letter], error: Exception, *, is_parking: bool) -> None:
+    def _fail(self, slot: Slot, letters: Sequence[Letter], error: BaseException, *, is_parking: bool) -> None:
         """Parks a run after an error of ours, or leaves its letters to be delivered again where not even that works."""
         info = error_info(error)
         log("run.error", logging.ERROR, run=slot.key, error=info.message, traceback=info.traceback)
@@ -361,7 +373,7 @@ class Turns:
             log("run.load_failed", logging.WARNING, run=slot.key, error=error)
             await anyio.sleep(_RETRY_S)
             self._return(slot, letters)
-        except Exception as error:  # noqa: BLE001  # as in `_fold`
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # as in `_fold`
             self._fail(slot, letters, error, is_parking=slot.key in self.suspects)
         finally:
             self._end_turn()

@@ -166,9 +166,14 @@ def quiet(case: Case) -> list[str]:
 def index_clean(case: Case) -> list[str]:
     """An ended run is listed as ended and nowhere else."""
     index = case.remains.index
-    ended = {log.key for log in case.logs() if log.outcome is not None}
-    found = [f"{key}: has ended and is listed as {state}" for state in ("open", "parked") for key in ended & index[state]]
-    return found + [f"{key}: has ended and is not listed" for key in ended - index["ended"]]
+    ended_at_us = {log.key: log.entries[-1].at_us for log in case.logs() if log.outcome is not None}
+    found = [f"{key}: has ended and is not listed" for key in ended_at_us if key not in index["ended"]]
+    for state in ("open", "parked"):
+        for key, listed_at_us in index[state].items():
+            if key in ended_at_us:
+                after_ms = (listed_at_us - ended_at_us[key]) / 1000
+                found.append(f"{key}: has ended and is listed as {state}, by an entry {after_ms:.0f} ms after the end")
+    return found
 
 
 def bounded(case: Case) -> list[str]:

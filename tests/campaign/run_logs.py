@@ -88,8 +88,8 @@ class Remains(msgspec.Struct, frozen=True, kw_only=True):
     objects: dict[str, bytes]
     """Large values by hash."""
     dead: list[tuple[RunKey | None, DeadLetter]]
-    index: dict[str, set[RunKey]]
-    """Runs by the state under which the index lists them."""
+    index: dict[str, dict[RunKey, int]]
+    """Runs by the state under which the index lists them, with the time of the entry."""
     messages: dict[str, int]
     """Messages left in MAIL, WORK and TIMERS, by stream."""
     left: dict[str, list[str]]
@@ -108,11 +108,11 @@ async def read_remains(broker: Broker, app: App) -> Remains:
         (app.read_run(s.subject), msgspec.json.decode(s.payload, type=DeadLetter))
         async for s in broker.scan(app.dead, f"wf.{app.name}.dead.>")
     ]
-    index: dict[str, set[RunKey]] = {"open": set(), "parked": set(), "ended": set()}
+    index: dict[str, dict[RunKey, int]] = {"open": {}, "parked": {}, "ended": {}}
     async for stored in broker.scan(app.index, f"wf.{app.name}.index.>"):
         key = app.read_run(stored.subject)
         if key is not None:
-            index[stored.subject.split(".")[3]].add(key)
+            index[stored.subject.split(".")[3]][key] = stored.at_us
     streams = (app.mail, app.work, app.timers)
     messages = {stream: (await broker.stream_state(stream)).messages for stream in streams}
     left = {stream: await _subjects(broker, stream) if messages[stream] else [] for stream in streams}

@@ -153,6 +153,24 @@ async def test_a_workflow_that_raises_what_ends_processes_just_fails(bad_fleet: 
     assert bad_fleet.actors.is_running
 
 
+@pytest.mark.parametrize("how", ["exit", "raise"])
+async def test_a_type_whose_constructor_misbehaves_costs_its_run_alone(bad_fleet: Fleet, how: str) -> None:
+    """User code runs wherever JSON becomes a value, also before the workflow has begun."""
+    bad = [("second", {"how": how})]
+    async with await Client.connect(bad_fleet.url, app=bad_fleet.app.name) as client:
+        at_once = await client.start(call("trapped", {"how": how}), run_id=f"trap-{how}")
+        later = await client.start(call("trapped", {"how": "fine"}), run_id=f"later-{how}", hooks=bad)
+        fine = await client.start(call("trapped", {"how": "a"}), run_id=f"fine-{how}", hooks=[("second", {"how": "b"})])
+
+        assert await fine.result(timeout=10) == "ab"
+        for run in (at_once, later):
+            code, reason = await wait_parked(run)
+            assert code == "error"
+            assert "in __post_init__" in reason
+            assert await run.terminate(wait=True) == "terminated"
+    assert bad_fleet.actors.is_running
+
+
 async def test_a_workflow_that_kills_its_worker_is_parked_by_the_fourth(bench: Bench, tmp_path: Path) -> None:
     """Each new worker would find its message and die of it, and no run of the app would ever end."""
     note = ("--crash-note", str(tmp_path / "note"))

@@ -188,7 +188,9 @@ async def test_a_hook_for_an_unknown_run_and_for_an_ended_one(client: Client) ->
 
     with pytest.raises(RunEnded, match=r"run typed/ended-1 is completed since .* UTC; it takes no more messages"):
         await run.hook("approval", 1)
-    with pytest.raises(RunNotFound, match=r"no run typed/ended-2 in app .*, its log is empty; start it, or check") as unknown:
+    with pytest.raises(
+        RunNotFound, match=r"no run typed/ended-2 in app .*, its log is empty; start it, or check"
+    ) as unknown:
         await client.get("typed/ended-2").hook("approval", 1)
 
     assert is_one_line(unknown.value)
@@ -201,7 +203,11 @@ async def test_a_hook_for_an_unknown_run_and_for_an_ended_one(client: Client) ->
     ("start", "type_", "message"),
     [
         (bad_flows.returns_object.call(), "InvalidValue", "result of workflow returns_object: object of type object"),
-        (bad_flows.returns_wrong_type.call(), "InvalidValue", "result of workflow returns_wrong_type: expected int, got str"),
+        (
+            bad_flows.returns_wrong_type.call(),
+            "InvalidValue",
+            "result of workflow returns_wrong_type: expected int, got str",
+        ),
         (bad_flows.passes_object.call(), "InvalidValue", "argument 'text' of step echo: object of type object"),
         (bad_flows.step_result.call("object"), "StepFailed", "result of step give_object: object of type object"),
         (bad_flows.step_result.call("type"), "StepFailed", "result of step give_wrong_type: expected int, got str"),

@@ -16,7 +16,7 @@ import nats
 import pytest
 from nats.js.errors import APIError
 
-from jetrun.actors.limits import BODY_BYTES_MAX, MAIL_MESSAGE_BYTES_MAX, VALUE_BYTES_MAX
+from jetrun.actors.limits import BODY_BYTES_MAX, MAIL_MESSAGE_BYTES_MAX, OBJECT_BYTES_MAX
 from jetrun.actors.messages import DEAD_CODES
 from support.door import Door, body_of, open_door
 from support.fleet import Fleet
@@ -239,7 +239,7 @@ async def test_a_payload_that_does_not_fit_is_dead_and_the_run_waits_on(door: Do
         (b'{"args":["o-1","x"],"kwargs":null}', "args", "argument 'cents' of workflow typed: expected int"),
         (b'{"args":[' + b"[" * 10_000 + b"]" * 10_000 + b'],"kwargs":null}', "args", "nested"),
         (b'["o-1"]', "args", "Expected `object`, got `array`"),
-        (b'{"args":["o-1"],"kwargs":null,"more":"%b"}' % (b"x" * VALUE_BYTES_MAX), "missing_value", "bytes"),
+        (b'{"args":["o-1"],"kwargs":null,"more":"%b"}' % (b"x" * OBJECT_BYTES_MAX), "missing_value", "at most 8388608"),
     ],
     ids=["malformed", "wrong type", "deep", "array", "too large"],
 )

@@ -231,7 +231,7 @@ async def test_worker_that_cannot_even_watch_itself_is_replaced(cli: Cli) -> Non
     first = await pid_in(actors, "actor worker")
     await cli.run("start", "blocking", '"stop"', "--run-id", "b-1")
 
-    await actors.wait_line("gave no sign of life for 6 s: killed, to be replaced")
+    await actors.wait_line("gave no sign of life for 6 s while it ran blocking/b-1: killed, to be replaced")
     await actors.wait_line(rf"^ready: actor worker \S+-(?!{first}-)\d+-", after=1)
 
     await wait_for_status(cli, "blocking/b-1", "parked")

@@ -89,17 +89,6 @@ async def test_a_publisher_cannot_make_a_message_look_like_another_runs(js: JetS
     assert dict(stored.headers) == {"A": "1"}
 
 
-async def test_a_publisher_cannot_make_a_message_look_like_the_end(js: JetStream, app: App) -> None:
-    """A takeover read would leave out all that stands behind it (R6)."""
-    for payload in (b"1", b"2", b"3"):
-        status = b" 404 No Messages" if payload == b"2" else b""
-        js.wire.send_publish(app.input(KEY, "hook", "h"), "", b"NATS/1.0" + status + b"\r\n\r\n", payload)
-
-    found = await js.read(app.mail, app.mail_filter(0))
-
-    assert [stored.payload for stored in found] == [b"1", b"2", b"3"]
-
-
 async def test_a_missing_stream_is_told_from_an_empty_one(js: JetStream) -> None:
     """Nothing there and nobody there are different things."""
     with pytest.raises(NotProvisioned):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -143,6 +144,7 @@ class Host:
             self._note("death")
             if not _is_brokers(error):
                 self.deaths.append(f"{life} {words}")
+                self._trace.lines.extend(traceback.format_exception(error))
             broker.kill()
         self._trace.add(f"process {life} {words}")
         process.crash()

@@ -23,19 +23,23 @@ class Replayer:
 
     Args:
         objects: Large values by hash.
+        partial: Workflows that some worker did not know.
     """
 
-    def __init__(self, app: str, registry: Registry, objects: Mapping[str, bytes]) -> None:
+    def __init__(
+        self, app: str, registry: Registry, objects: Mapping[str, bytes], *, partial: frozenset[str] = frozenset()
+    ) -> None:
         self._app = app
         self._registry = registry
         self._objects = objects
+        self._partial = partial
 
     def differs(self, log: RunLog) -> str:
         """Says where the code decides otherwise than the log; empty where it does not."""
         groups = list(_decisions(log.entries))
         try:
             problem = self._live(log, groups)
-            if not problem and len(groups) > 1:
+            if not problem and len(groups) > 1 and log.key.workflow not in self._partial:
                 actor = self._loaded(log, groups[:-1])
                 problem = self._fold(actor, groups[-1])
                 actor.close()
@@ -46,12 +50,17 @@ class Replayer:
     def _live(self, log: RunLog, groups: Sequence[list[Entry]]) -> str:
         actor = self._loaded(log, [])
         for index, group in enumerate(groups):
-            parked = group[0].record.parked
-            knows = parked is None or parked.code != "unknown_workflow"
-            if actor.is_spent or not knows:
+            if actor.is_spent:
                 actor.close()
-                actor = self._loaded(log, groups[:index], knows=knows)
+                actor = self._loaded(log, groups[:index])
             problem = self._fold(actor, group)
+            if problem and log.key.workflow in self._partial:
+                # Whoever decided did not know the code.
+                actor.close()
+                actor = self._loaded(log, groups[:index], knows=False)
+                problem = self._fold(actor, group) and problem
+                if not actor.is_spent:
+                    actor = self._loaded(log, groups[: index + 1])
             if problem:
                 return problem
         actor.close()

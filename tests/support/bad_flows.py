@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import sys
+from dataclasses import dataclass
 
 import msgspec
 
@@ -15,6 +16,25 @@ from jetrun.actors.limits import VALUE_BYTES_MAX
 
 class Approval(msgspec.Struct):
     ok: bool
+
+
+@dataclass
+class Trap:
+    """A type whose own code runs while its JSON is read."""
+
+    how: str
+
+    def __post_init__(self) -> None:
+        match self.how:
+            case "exit":
+                sys.exit("leave")
+            case "spin":
+                while True:
+                    pass
+            case "raise":
+                raise OSError("no such thing")
+            case _:
+                return
 
 
 @step
@@ -60,6 +80,11 @@ async def typed(order_id: str, cents: int = 0, *, note: str = "") -> str:
 @workflow
 async def echoed(text: str) -> str:
     return await echo(text)
+
+
+@workflow
+async def trapped(first: Trap) -> str:
+    return first.how + (await hook("second", Trap)).how
 
 
 @workflow

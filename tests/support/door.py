@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -55,7 +55,7 @@ class Door:
         """Lists the notices of a run that were heard so far."""
         return [body for subject, body in self._heard if subject == f"{self._prefix}.done.{run}"]
 
-    async def _wait(self, is_wanted: Any) -> tuple[str, dict[str, Any]]:
+    async def _wait(self, is_wanted: Callable[[str, dict[str, Any]], bool]) -> tuple[str, dict[str, Any]]:
         async with asyncio.timeout(WAIT_S):
             while True:
                 for subject, body in self._heard:

@@ -25,6 +25,8 @@ async def running_engine(
     app: App,
     registry: Registry,
     options: ActorOptions = ActorOptions(has_threads=False),  # noqa: B008  # frozen
+    *,
+    worker_id: str = "1",
 ) -> AsyncGenerator[None]:
     """Provisions the app and serves it until the end of the block; drains then."""
     brokers = [await JetStream.connect(url, name=name) for name in ("provision", "actors", "steps")]
@@ -35,12 +37,12 @@ async def running_engine(
         brokers[1],
         app,
         registry,
-        worker_id="actors-1",
+        worker_id=f"actors-{worker_id}",
         key=facts.key,
         partitions=facts.partitions,
         options=options,
     )
-    steps = StepWorker(brokers[2], app, registry, dict.fromkeys(queues, 50), worker_id="steps-1")
+    steps = StepWorker(brokers[2], app, registry, dict.fromkeys(queues, 50), worker_id=f"steps-{worker_id}")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(actors.run)
         tasks.start_soon(steps.run)

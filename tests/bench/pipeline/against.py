@@ -12,11 +12,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..children import ChildFailed
+from ..load import Load
 from ..report import Figure, Floor
 from ..server import SYNC_ALWAYS
 from .target import PipelineTarget
@@ -39,6 +41,9 @@ LINE = re.compile(
     r"(\d+) runs x(\d+) steps K=(\d+): (\d+) runs/s .*p50 ([\d.]+) p99.*\n +cpu s server/actor/steps \[(.*)\]"
 )
 SHARE_MIN = 0.9
+SETTLE_S = 0.5
+"""Between two loads: the other side starts a client process meanwhile, and the server finishes what the last load left."""
+
 RUN_S_MAX = 600
 
 
@@ -64,8 +69,11 @@ class Outcome(NamedTuple):
 
 def measure_pipeline(mode: str) -> Outcome:
     """Starts the pipeline anew and puts the schedule on it."""
+    loads: list[Load] = []
     with PipelineTarget(mode=mode) as target:
-        loads = [target.load(runs=shape.runs, in_flight=shape.in_flight, steps=shape.steps) for shape in SCHEDULE]
+        for shape in SCHEDULE:
+            time.sleep(SETTLE_S)
+            loads.append(target.load(runs=shape.runs, in_flight=shape.in_flight, steps=shape.steps))
     return _outcome(
         [
             Measured(
