@@ -79,6 +79,8 @@ class LogRig:
         """Of the last decision."""
         self.actor = self.new_actor()
         self.now_us = START_US
+        self.dead: set[tuple[str, int, str]] = set()
+        """The dead letters: source, sequence and code."""
         self._seq = 0
         self._evict = evict
         self._check = check
@@ -160,6 +162,9 @@ class LogRig:
     def store(self, decision: Decision, parts: int | None = None) -> None:
         """Appends a decision, or only so many of its parts, in which case the actor is lost as in a crash."""
         self.objects |= decision.uploads
+        verdicts = [verdict for verdict in decision.verdicts if verdict.code]
+        self.dead |= {(verdict.message.source, verdict.message.seq, verdict.code) for verdict in verdicts}
+        self.dead |= {(one.source, one.seq, one.code) for part in decision.parts for one in part.refused}
         for raw in decision.records[:parts]:
             assert len(raw) <= 2 * RECORD_BYTES_MAX
             self.log.append((raw, len(self.log) * 3 + 7))  # sequences of a stream have gaps

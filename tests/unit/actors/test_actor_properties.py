@@ -34,10 +34,9 @@ troubles = st.builds(
 def essence(rig: LogRig) -> tuple[object, ...]:
     """What a run came to, however its messages were grouped."""
     records = rig.records
-    refused = [(one.source, one.seq, one.code) for record in records for one in record.refused]
     retries = [msgspec.json.encode(retry) for record in records for retry in record.retries]
     fired = [n for record in records for n in record.fired]
-    return rig.commands(), fired, retries, refused, outcome_of(rig), msgspec.structs.replace(rig.summary, ended_at_us=0)
+    return rig.commands(), fired, retries, rig.dead, outcome_of(rig), msgspec.structs.replace(rig.summary, ended_at_us=0)
 
 
 def outcome_of(rig: LogRig) -> bytes:
