@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ..actors.errors import BadLog, RunNotFound
+from ..actors.errors import BadLog, BadValue, RunNotFound
 from ..actors.messages import Ref
 from ..actors.names import RunKey
 from ..actors.records import Record, record_hash
@@ -71,7 +71,7 @@ async def export_run(connection: Connection, text: str) -> None:
     for ref in refs.values():
         try:
             value = await claims.get(key, ref)
-        except BadLog as error:
+        except (BadLog, BadValue) as error:
             complain(f"warning: {error}")
             continue
         connection.out.json(
@@ -127,4 +127,8 @@ def _refs_in(raw: bytes) -> Iterator[Ref]:
     # By shape: bodies are raw JSON inside a record, and a reference may stand in any of them. A user's value that
     # looks like one costs a lookup that finds nothing.
     for match in _REF.finditer(raw):
-        yield msgspec.json.decode(match[0], type=Ref)
+        try:
+            ref = msgspec.json.decode(match[0], type=Ref)
+        except msgspec.ValidationError:  # of a size that no value of ours has
+            continue
+        yield ref

@@ -249,7 +249,7 @@ class ActorWorker:
     def _on_beat(self, _subject: str, payload: bytes, _reply: str) -> None:
         try:
             beat = msgspec.json.decode(payload, type=Beat)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return
         if beat.worker == self.worker_id or beat.kind != "actors":
             return

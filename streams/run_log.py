@@ -1,7 +1,7 @@
 """The run's log on JetStream: fenced append, and what an unclear answer means; paged loading (R4, R11).
 
 An error reply is no proof that an append was refused (a stale leader answers first, an ack gets lost, the answers of
-one and three nodes differ): after every answer but a plain success the log itself is asked for our `k` and nonce.
+one and three nodes differ): after every answer but a plain success the log itself is asked for our record.
 """
 
 from __future__ import annotations
@@ -60,11 +60,10 @@ class RunLog:
         """
         if ack.code == 0:
             return ack.seq
-        record = decode_record(raw)
         delay_s = _BACKOFF_FIRST_S
         while True:
             try:
-                found = await self._find(key, record, after_seq)
+                found = await self._find(key, raw, after_seq)
             except BrokerError as error:
                 log("log.unreachable", run=key, error=error)
                 found = None
@@ -84,21 +83,17 @@ class RunLog:
                 if ack.code == 0:
                     return ack.seq
 
-    async def _find(self, key: RunKey, record: Record, after_seq: int) -> int | None:
-        """Looks for our record: its sequence; 0 when another one stands in its place; None when the place is free."""
+    async def _find(self, key: RunKey, raw: bytes, after_seq: int) -> int | None:
+        """Looks for our record: its sequence; 0 when another one stands in its place; None when the place is free.
+
+        Ours is what has our bytes. Number and nonce are not enough: who finishes a decision that another worker has begun
+        to append writes under its nonce, and a part that is taken for our own breaks the chain behind it.
+        """
         last = await self._broker.last(self._app.log, self._app.log_of(key))
         if last is None or last.seq <= after_seq:
             return None if (last.seq if last is not None else 0) == after_seq else 0
-        for stored in await self._broker.read(
-            self._app.log, self._app.log_of(key), from_seq=after_seq + 1, to_seq=last.seq
-        ):
-            try:
-                other = decode_record(stored.payload)
-            except BadLog:
-                continue
-            if other.k == record.k and other.nonce == record.nonce:
-                return stored.seq
-        return 0
+        found = await self._broker.read(self._app.log, self._app.log_of(key), from_seq=after_seq + 1, to_seq=last.seq)
+        return next((stored.seq for stored in found if stored.payload == raw), 0)
 
     async def last_seq(self, key: RunKey) -> int:
         """Reads the sequence of the run's last record from the leader; 0 for an empty log."""

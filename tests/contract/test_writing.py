@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from contract.worlds import PARTITIONS, Mailbox, Queue, World, contract
+from contract.worlds import PARTITIONS, Collected, Mailbox, Queue, World, contract, wait_until
 from jetrun.actors.errors import InvalidName, PayloadTooLarge, ServerLost
 from jetrun.actors.limits import MAIL_MESSAGE_BYTES_MAX, MAIL_MESSAGES_PER_SUBJECT_MAX
 from jetrun.actors.names import RunKey
-from jetrun.streams.ports import EXPECT_LAST, SCHEDULE, SCHEDULE_TARGET, UNKNOWN, WRONG_LAST, Outgoing
+from jetrun.streams.ports import (
+    EXPECT_LAST,
+    SCHEDULE,
+    SCHEDULE_TARGET,
+    UNKNOWN,
+    WRONG_LAST,
+    Broker,
+    Delivery,
+    Outgoing,
+)
 from jetrun.streams.subjects import partition_of
 
 KEY = RunKey("order", "o-1")
@@ -246,6 +255,30 @@ async def test_mail_with_a_literal_wildcard_is_stored_where_no_partition_sees_it
     assert [ack.code for ack in acks] == [0, 0, 0]
     assert await broker.read(world.app.mail, f"{prefix}.mail.>") == []
     assert [message.subject for message in await broker.read(world.app.mail, f"{prefix}.run.>")] == subjects
+
+
+@contract
+async def test_mail_with_a_literal_wildcard_is_handed_out_as_a_stray(world: World) -> None:
+    """What a sender was told to be stored would lie in the mailbox for ever (R10)."""
+    broker = await world.connect()
+    strays: Collected[Delivery] = Collected()
+    prefix = f"wf.{world.app.name}"
+    wild = [
+        f"{prefix}.run.{rest}" for rest in ("*.>.start", "order.*.start", ">.o-1.start", "order.o-1.>", "a.b.hook.*")
+    ]
+    await broker.consume(world.app.mail, world.app.strays_consumer, strays.add)
+
+    await broker.publish_many([Outgoing(subject, b"{}") for subject in (f"{prefix}.run.order.o-1.start", *wild)])
+
+    found = await strays.wait(len(wild))
+    assert [delivery.subject for delivery in found] == wild
+    for delivery in found:
+        broker.ack(delivery.reply)
+    await wait_until(lambda: _has_one_message(broker, world.app.mail))
+
+
+async def _has_one_message(broker: Broker, stream: str) -> bool:
+    return (await broker.stream_state(stream)).messages == 1
 
 
 @contract

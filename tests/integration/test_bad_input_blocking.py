@@ -76,7 +76,7 @@ async def wait_parked(run: RunHandle[Any], *, timeout_s: float = 30.0) -> tuple[
 
 
 async def results(runs: list[RunHandle[Any]]) -> list[object]:
-    return await asyncio.gather(*(run.result(timeout=30) for run in runs))
+    return list(await asyncio.gather(*(run.result(timeout=30) for run in runs)))
 
 
 def events(worker: Child, name: str) -> list[dict[str, Any]]:

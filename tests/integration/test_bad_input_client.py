@@ -162,9 +162,11 @@ async def test_a_start_by_name_that_does_not_fit_is_told(
     """Who waits for its result would wait for ever."""
     run_id = f"by-name-{conflict}-{code}-{len(args)}-{len(str(args))}"
 
+    async def ask() -> Any:
+        return await (await client.start(call(name, *args), run_id=run_id, conflict=conflict)).result(timeout=10)
+
     with pytest.raises(MessageRefused) as refused:
-        run = await client.start(call(name, *args), run_id=run_id, conflict=conflict)
-        await run.result(timeout=10)
+        await ask()
 
     assert refused.value.code == code
     assert reason in str(refused.value)

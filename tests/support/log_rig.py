@@ -196,6 +196,8 @@ class LogRig:
     def load(self) -> None:
         """Throws the actor away and rebuilds it, finishing a decision that was appended in part."""
         self.actor.close()
+        if self.actor.journal.is_expired:
+            self.log.clear()  # what its last record says: the log is purged
         self.actor = self.replayed(self.log)
         self.owed = self.actor.owed
         rest = self.actor.unfinished

@@ -90,7 +90,8 @@ class Player:
         size = self._random.randint(1, self._trouble.group_max)
         for _ in range(min(size, len(self._events))):
             event = heapq.heappop(self._events)
-            if self._events and self._random.random() < self._trouble.shuffle:
+            is_overdue = isinstance(event[2], Start) and isinstance(self._events[0][2] if self._events else None, Tick)
+            if self._events and not is_overdue and self._random.random() < self._trouble.shuffle:
                 event = heapq.heapreplace(self._events, event)
             at_us, _, body, name = event
             message = self.rig.message(body, name, at_us=at_us)
