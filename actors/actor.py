@@ -63,8 +63,8 @@ class Actor:
         self._halt: tuple[str, str] | None = None
         """Code and reason of why it cannot decide."""
         self._log: list[Record] = []
-        """All records, unless they are replayed."""
-        self._open: tuple[list[RunStep], list[int]] | None = None
+        """All records, until they are replayed."""
+        self._open: tuple[list[RunStep], list[int]] = ([], [])
         """Steps and timers that were open when the code was dropped."""
         self._unfinished: Decision | None = None
 
@@ -200,9 +200,7 @@ class Actor:
         messages = turn.taken
         if self.journal.backlog:
             messages = in_order([*map(message_of, self.journal.backlog), *messages])
-        if self._execution is None:
-            self._execution = self._begin(workflow, messages[0])
-        execution = self._execution
+        execution = self._execution or self._begin(workflow, messages[0])
         execution.begin_decision()
         fold = Fold(execution, objects=objects, is_paused=self.journal.is_paused)
         kept = fold.apply_all(messages)
@@ -216,17 +214,16 @@ class Actor:
     def _begin(self, workflow: Workflow[..., Any], start: Message) -> Execution:
         assert isinstance(start.body, Start), "the first message of a run is its start"
         seed = f"{self.app}/{self.key}/{start.seq}/{start.at_us}"
-        return Execution(workflow, app=self.app, key=self.key, started_at_us=start.at_us, seed=seed)
+        self._execution = Execution(workflow, app=self.app, key=self.key, started_at_us=start.at_us, seed=seed)
+        return self._execution
 
     def _replay(
         self, workflow: Workflow[..., Any], objects: Mapping[str, bytes], *, left: Sequence[Message] = ()
     ) -> Iterator[None]:
         self.close()
         replay = Replay(self._log, partial(self._begin, workflow), objects, self._early_keep_us)
-        for _ in replay.run():
-            self._execution = replay.execution
-            yield
-        self._execution = replay.execution
+        yield from replay.run()
+        self._log = []
         self.owed = replay.owed
         if replay.unfinished is not None:
             self._unfinished = self._finish(replay.unfinished, left)
@@ -248,8 +245,10 @@ class Actor:
 
     def _open_commands(self) -> tuple[list[RunStep], list[int]]:
         execution = self._execution
+        if self._log:
+            return open_commands(self._log)  # whatever code there is has not come to the end of it
         if execution is None:
-            return self._open if self._open is not None else open_commands(self._log)
+            return self._open
         return [entry.command for entry in execution.steps.values()], list(execution.timers)
 
     def _keep(self, turn: Turn, nonce: str) -> Decision:

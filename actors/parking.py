@@ -45,10 +45,10 @@ class Parking:
             return True
         if parked is None:
             return isinstance(body, Cancel)  # who cancels a paused run wants it to end, not to stay paused
-        if not isinstance(body, Tick):
-            return False
         is_worth_it = parked.code not in _NEEDS_OTHER_CODE or self._code != self._parked_code
-        return is_worth_it and (body.wake == "parked" or message.at_us >= parked.retry_at_us)
+        is_called = isinstance(body, Tick) and body.wake == "parked"
+        # As with all timers, any message makes up for a tick that was lost (R14).
+        return is_worth_it and (is_called or message.at_us >= parked.retry_at_us)
 
     def early_timer(self, message: Message, tick: Tick) -> str:
         """Names the timer of a tick that came before the time of the next try; empty where that is not so."""

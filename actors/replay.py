@@ -42,7 +42,6 @@ class Replay:
         objects: Mapping[str, bytes],
         early_keep_us: int,
     ) -> None:
-        self.execution: Execution | None = None
         self.unfinished: Unfinished | None = None
         self.owed = Owed()
         """What the last record asked for."""
@@ -60,6 +59,7 @@ class Replay:
         """
         backlog: list[Message] = []
         is_paused = False
+        execution: Execution | None = None
         for record, is_open_ended in joined(self._log):
             backlog += map(message_of, record.messages)
             if record.undecided:
@@ -68,9 +68,8 @@ class Replay:
                     self.owed = Owed(timers=early_timer(record.at_us, self._early_keep_us))
                 continue
             messages = in_order(backlog)
-            if self.execution is None:
-                self.execution = self._begin(messages[0])
-            self._decide(self.execution, record, messages, is_paused=is_paused, is_open_ended=is_open_ended)
+            execution = execution or self._begin(messages[0])
+            self._decide(execution, record, messages, is_paused=is_paused, is_open_ended=is_open_ended)
             backlog = left_of(messages, record.kept)
             is_paused = record.summary.status == "paused"
             yield

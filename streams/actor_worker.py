@@ -16,7 +16,7 @@ import anyio
 import anyio.abc
 import msgspec
 
-from ..actors.errors import BadLog, BrokerError
+from ..actors.errors import BadLog, BrokerError, NotProvisioned
 from ..actors.limits import (
     ACTORS_CACHED_MAX,
     BEAT_S,
@@ -39,7 +39,7 @@ from .partition import Partition
 from .placement import Beat, Peers
 from .ports import Broker, Delivery, Outgoing, Subscription
 from .strays import Strays
-from .subjects import App, partition_of
+from .subjects import App
 from .telemetry import log
 from .turns import TurnOptions, Turns
 from .watchdog import Watchdog
@@ -116,7 +116,7 @@ class ActorWorker:
                 early_keep_us=options.early_keep_us,
             ),
         )
-        self._open_runs = OpenRuns(broker, app, self._effects, summary_of=self._turns.summary_of, is_served=self._is_served)
+        self._open_runs = OpenRuns(broker, app, self._effects, summary_of=self._turns.summary_of)
         self._partitions = [
             Partition(number, broker, app, key, on_letters=self._turns.deliver, spawn=self.spawn)
             for number in range(partitions)
@@ -282,19 +282,30 @@ class ActorWorker:
         while True:
             await self._changed.wait()
             self._changed = anyio.Event()
-            try:
-                await self._place()
-            except BrokerError as error:
-                log("placement.failed", logging.WARNING, error=error)
+            await self._place()
+            if self._changed.is_set():
                 await anyio.sleep(BEAT_S)
-                self._changed.set()
 
     async def _place(self) -> None:
-        """Takes, keeps or gives away each partition as the live workers' ranking says."""
-        async with self._placing, anyio.create_task_group() as tasks:
-            for partition in self._partitions:
-                tasks.start_soon(self._place_one, partition)
+        """Takes, keeps or gives away each partition as the live workers' ranking says.
+
+        Raises:
+            NotProvisioned: A consumer is missing at the start; later that is said, and tried again.
+        """
+        async with self._placing:
+            async with anyio.create_task_group() as tasks:
+                for partition in self._partitions:
+                    tasks.start_soon(self._try_to_place, partition)
         self._send_beat()
+
+    async def _try_to_place(self, partition: Partition) -> None:
+        try:
+            await self._place_one(partition)
+        except BrokerError as error:
+            if isinstance(error, NotProvisioned) and not self._is_ready.is_set():
+                raise
+            log("placement.failed", logging.WARNING, partition=partition.number, error=error)
+            self._changed.set()
 
     def _is_misplaced(self, partition: Partition) -> bool:
         """Tells whether a partition is served by one who should not, or by nobody."""
@@ -322,7 +333,6 @@ class ActorWorker:
             with anyio.move_on_after(self._options.drain_s):
                 await self._turns.wait_idle(partition.number)
             self._turns.drop(partition.number)
-            self._open_runs.drop(lambda key: self._partition_of(key) is partition)
             await self._broker.flush()
             await partition.unpin()
         if role == "standby":
@@ -347,12 +357,6 @@ class ActorWorker:
 
     def on_ended(self, key: RunKey) -> bool:
         return self._open_runs.on_ended(key)
-
-    def _is_served(self, key: RunKey) -> bool:
-        return self._partition_of(key).is_claimed
-
-    def _partition_of(self, key: RunKey) -> Partition:
-        return self._partitions[partition_of(key.run, len(self._partitions))]
 
     # --- parked runs ----------------------------------------------------------------------------------------
     async def _wake_parked(self) -> None:

@@ -108,6 +108,7 @@ class Wire(Client):
         self._at_pass_end: list[Callable[[], None]] = []
         self._loop = asyncio.get_running_loop()
         self._is_write_due = False
+        self._losses = 0
         self._is_leaving = False
         self._has_been_up = False
         self._appended = 0
@@ -203,12 +204,19 @@ class Wire(Client):
         Raises:
             ServerLost: It did not answer in time.
         """
-        # nats-py's flush writes its PING past the commands that still wait here: an answer would prove nothing.
-        self._write_pending()
-        try:
-            await self.flush(FLUSH_TIMEOUT_S)
-        except (nats_errors.Error, OSError) as error:
-            raise ServerLost(f"no answer from {self.target.shown} for {FLUSH_TIMEOUT_S} s: {_shown(error)}") from error
+        while True:
+            losses = self._losses
+            # nats-py's flush writes its PING past the commands that still wait here: an answer would prove nothing.
+            self._write_pending()
+            try:
+                await self.flush(FLUSH_TIMEOUT_S)
+            except (nats_errors.Error, OSError) as error:
+                if self._losses > losses and self.is_connected:
+                    continue  # the answer went to the connection that broke
+                text = f"no answer from {self.target.shown} for {FLUSH_TIMEOUT_S} s: {_shown(error)}"
+                raise ServerLost(text) from error
+            else:
+                return
 
     # --- in -------------------------------------------------------------------------------------------
     def attach(self, subject: str, sink: Sink, *, queue: str = "") -> int:
@@ -320,6 +328,7 @@ class Wire(Client):
     async def _note_disconnect(self) -> None:
         if self._is_leaving or not self._has_been_up:
             return
+        self._losses += 1
         log("connection.lost", WARNING, url=self.target.shown, reason=self._reason)
         for callback in list(self.on_disconnect):
             _tell(callback)

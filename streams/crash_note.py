@@ -50,7 +50,6 @@ class CrashNote:
         self.suspects: list[Suspect] = []
         """Runs that must not be folded by this process."""
         self._deaths: dict[RunKey, int] = {}
-        self._folding: RunKey | None = None
         self._map: mmap.mmap | None = None
         if path is None:
             return
@@ -73,17 +72,14 @@ class CrashNote:
             text = b" %d %b\n" % (deaths, str(key).encode())
             self._map[1 : 1 + len(text)] = text
             self._map[0:1] = _FOLDING
-            self._folding = key
 
     def idle(self) -> None:
-        """Takes the note back: the fold has come to its end."""
+        """Takes the note back: the code has come to rest."""
         if self._map is not None:
             self._map[0:1] = _IDLE
-            if self._deaths and self._folding is not None:
-                self.forgive(self._folding)
 
     def forgive(self, key: RunKey) -> None:
-        """Forgets a run's deaths: it was folded after all, or is parked."""
+        """Forgets a run's deaths: it has gone on after all (to replay its log is not enough), or is parked."""
         if self._map is not None and self._deaths.pop(key, 0):
             self._write_deaths()
 

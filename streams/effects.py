@@ -26,13 +26,14 @@ from ..actors.records import Outcome, Summary, decode_record
 from ..actors.work import Work, decode_work, encode_work, token
 from .dead_letter import dead_letter
 from .letters import Letter, Unreadable
-from .ports import EXPECT_LAST, SCHEDULE, SCHEDULE_TARGET, UNKNOWN, WRONG_LAST, Broker, Delivery, Outgoing
+from .ports import EXPECT_LAST, SCHEDULE, SCHEDULE_TARGET, UNKNOWN, WRONG_LAST, Broker, Delivery, Outgoing, Stored
 from .subjects import App, partition_of
 from .telemetry import log
 
 _LITERAL_PURGES_MAX: Final = 50
 """Above this one wildcard purge is cheaper than one per subject (R8)."""
 
+_ANY_ATTEMPT: Final = 1 << 62
 _BACKOFF_FIRST_S: Final = 0.02
 _BACKOFF_MAX_S: Final = 2.0
 _NOTICE_BYTES_MAX: Final = 64 * 1024
@@ -255,6 +256,7 @@ class Effects:
         headers = {
             SCHEDULE: f"@at {instant(retry.due_at_us)}",
             SCHEDULE_TARGET: self._app.work_of(command.queue, key, command.n),
+            EXPECT_LAST: "0",  # what a leader that was cut off stores late must not replace a later attempt
         }
         return Outgoing(self._app.retry(key, command.n), self._work_body(key, command, retry.attempt), headers)
 
@@ -331,16 +333,15 @@ class Effects:
         one of them. Whoever has advanced the run has carried out all that was owed before (R7).
         """
         key = debt.key
-        if attempt > 1 and await self._broker.last(self._app.work, self._app.retry(key, command.n)) is not None:
-            return True
-        queued = await self._broker.last(self._app.work, self._app.work_of(command.queue, key, command.n))
-        if queued is not None:
-            try:
-                found = decode_work(queued.payload).attempt
-            except BadMessage:
-                found = attempt
-            if found >= attempt:
+        retry, work = self._app.retry(key, command.n), self._app.work_of(command.queue, key, command.n)
+        waiting = await self._broker.last(self._app.work, retry) if attempt > 1 else None
+        if waiting is not None:
+            if _attempt_in(waiting) >= attempt:
                 return True
+            await self._purge_one(self._app.work, retry)  # of an earlier attempt, stored late
+        queued = await self._broker.last(self._app.work, work)
+        if queued is not None and _attempt_in(queued) >= attempt:
+            return True
         mailbox = self._app.mailbox(partition_of(key.run, self._partitions), key, "step")
         newest = await self._broker.last(self._app.mail, mailbox)
         stored = await self._broker.read(self._app.mail, mailbox) if newest is not None else []
@@ -420,6 +421,14 @@ class Effects:
                 delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
             else:
                 return
+
+
+def _attempt_in(stored: Stored) -> int:
+    """Reads which attempt work is for; work that cannot be read is buried by whoever gets it, and counts as any."""
+    try:
+        return decode_work(stored.payload).attempt
+    except BadMessage:
+        return _ANY_ATTEMPT
 
 
 def instant(at_us: int) -> str:

@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 
 import anyio
 
-from ..actors.errors import BrokerError
+from ..actors.errors import BadLog, BrokerError
 from ..actors.names import RunKey
-from ..actors.records import ENDED, Summary
+from ..actors.records import ENDED, Summary, decode_record
 from .effects import Effects
 from .ports import EXPECT_LAST, UNKNOWN, WRONG_LAST, Broker, PubAck
 from .subjects import App
@@ -42,26 +42,16 @@ class OpenRuns:
 
     Args:
         summary_of: Tells a cached run's summary, None for one that is not cached.
-        is_served: Tells whether a run is served here at the moment.
     """
 
     def __init__(
-        self,
-        broker: Broker,
-        app: App,
-        effects: Effects,
-        *,
-        summary_of: Callable[[RunKey], Summary | None],
-        is_served: Callable[[RunKey], bool],
+        self, broker: Broker, app: App, effects: Effects, *, summary_of: Callable[[RunKey], Summary | None]
     ) -> None:
         self._broker = broker
         self._app = app
         self._effects = effects
         self._summary_of = summary_of
-        self._is_served = is_served
         self._young: OrderedDict[RunKey, _Young] = OrderedDict()
-        self._on_their_way: set[RunKey] = set()
-        self._ended_meanwhile: set[RunKey] = set()
 
     def on_started(self, key: RunKey, started_at_us: int, *, is_new: bool) -> None:
         """Hears of a run that has begun, or goes on here.
@@ -75,14 +65,7 @@ class OpenRuns:
     def on_ended(self, key: RunKey) -> bool:
         """Tells whether the run may have left entries, or timers, that its last decision alone does not tell."""
         young = self._young.pop(key, None)
-        if key in self._on_their_way:
-            self._ended_meanwhile.add(key)  # the purge that follows may overtake the entry
         return young is None or not young.is_new
-
-    def drop(self, is_unwanted: Callable[[RunKey], bool]) -> None:
-        """Forgets runs that another worker serves now."""
-        for key in [key for key in self._young if is_unwanted(key)]:
-            del self._young[key]
 
     async def run(self) -> None:
         """Writes entries until cancelled."""
@@ -99,16 +82,12 @@ class OpenRuns:
             if young.due > now:
                 break
             del self._young[key]
-            if not self._is_served(key):
-                self._young[key] = young._replace(due=now + OPEN_AFTER_S, is_new=False)  # its end may not be heard here
-                continue
             summary = self._summary_of(key) or Summary(status="running", started_at_us=young.started_at_us)
             if summary.status not in ENDED:
                 batch[key] = summary
         return batch
 
     async def _write(self, batch: dict[RunKey, Summary]) -> None:
-        self._on_their_way = set(batch)
         # Only where there is none: one that was replaced comes back when the server is killed after the purge of its
         # replacement (a stream with one message per subject; seen on 2.15.1).
         entries = [
@@ -120,19 +99,26 @@ class OpenRuns:
         except BrokerError as error:
             log("index.failed", logging.WARNING, error=error)
             acks = [PubAck(0, UNKNOWN)] * len(entries)
-        for key, ack in zip(batch, acks, strict=True):
-            if key in self._ended_meanwhile:
-                await self._take_back(key)
-            elif ack.code not in (0, WRONG_LAST):
-                self.on_started(key, batch[key].started_at_us, is_new=False)
-            self._on_their_way.discard(key)
-        self._ended_meanwhile.clear()
+        async with anyio.create_task_group() as tasks:
+            for (key, summary), ack in zip(batch.items(), acks, strict=True):
+                if ack.code not in (0, WRONG_LAST):
+                    self.on_started(key, summary.started_at_us, is_new=False)
+                tasks.start_soon(self._check, key)
 
-    async def _take_back(self, key: RunKey) -> None:
-        """Removes an entry, stored or not, until the server says so: nobody would do it later."""
+    async def _check(self, key: RunKey) -> None:
+        """Takes the entry of a run back that has ended.
+
+        Its end can have overtaken the entry, here or at a worker that serves the run meanwhile. Who ends it after
+        this look has begun to serve it before, and purges the entry itself.
+        """
         while True:
             try:
-                await self._broker.purge(self._app.index, self._app.index_of("open", key))
+                last = await self._broker.last_direct(self._app.log, self._app.log_of(key))
+                if last is not None and decode_record(last.payload).outcome is not None:
+                    self._young.pop(key, None)
+                    await self._broker.purge(self._app.index, self._app.index_of("open", key))
+            except BadLog:
+                return
             except BrokerError as error:
                 log("index.failed", logging.WARNING, run=key, error=error)
                 await anyio.sleep(_RETRY_S)

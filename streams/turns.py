@@ -303,7 +303,10 @@ class Turns:
             decision = None  # not in the workflow's function: in a constructor of a type of its arguments
         finally:
             is_interrupted = self._watchdog.end()
-        return None if is_interrupted else decision
+        if is_interrupted or decision is None:
+            return None
+        self._watchdog.forgive(key)
+        return decision
 
     def _check_size(self, decision: Decision) -> None:
         largest = max(map(len, decision.records), default=0)

@@ -72,7 +72,7 @@ class Watchdog:
         self._key = key
 
     def forgive(self, key: RunKey) -> None:
-        """Says that the run is parked: what it has done to earlier processes is settled."""
+        """Says that what the run has done to earlier processes is settled: it has gone on, or is parked."""
         self._note.forgive(key)
 
     def end(self) -> bool:

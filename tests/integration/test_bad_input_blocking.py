@@ -172,10 +172,14 @@ async def test_a_type_whose_constructor_misbehaves_costs_its_run_alone(bad_fleet
 
 
 async def test_a_workflow_that_kills_its_worker_is_parked_by_the_fourth(bench: Bench, tmp_path: Path) -> None:
-    """Each new worker would find its message and die of it, and no run of the app would ever end."""
+    """Each new worker would replay its log, find its message and die of it, and no run of the app would ever end."""
     note = ("--crash-note", str(tmp_path / "note"))
     worker = await bench.actors(*note)
-    bad = await bench.start_bad("os._exit")
+    bad = await bench.client.start(call("misbehaves_later", "os._exit"), run_id="deadly")
+    async with asyncio.timeout(10):
+        while not (await bad.status()).hooks_open:
+            await asyncio.sleep(0.05)
+    await bad.hook("go")
     healthy = await bench.start_healthy()
 
     for _ in range(3):

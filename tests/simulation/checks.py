@@ -38,6 +38,7 @@ CALLBACKS_MAX = 3_000_000
 DELIVERIES_MAX = 150
 EXPLAINED_S = 1.0
 AFTER_END_US = 15_000_000
+OWNERS_US = 30_000_000
 
 
 class Invariant(NamedTuple):
@@ -194,6 +195,8 @@ def _causes(remains: Remains, first: Line, second: Line) -> Iterator[str]:
             yield "the server was down"
         elif stroke.pid in (first.pid, second.pid) and is_near:
             yield f"{stroke.what} of the worker"
+        elif stroke.what == "freeze" and stroke.at_us <= second.at_us and until_us >= first.at_us - OWNERS_US:
+            yield "a pause, after which two actor workers carry out the same decision"
     if first.attempt > 1 and remains.scenario.faults.timer_doubled:
         yield "a schedule that fires twice"
     if remains.scenario.faults.notice_lost:

@@ -143,6 +143,14 @@ async def opens_hooks(count: int) -> int:
 
 
 @workflow
+async def misbehaves_later(how: str) -> object:
+    await hook("go")
+    if how == "os._exit":
+        os._exit(9)
+    return how
+
+
+@workflow
 async def misbehaves(how: str) -> object:
     match how:
         case "sys.exit":

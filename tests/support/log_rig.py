@@ -175,7 +175,9 @@ class LogRig:
         if self._check and decision.records:
             self.check()
         if self.actor.is_spent or self._evict:
+            owed = self.owed
             self.load()
+            self.owed = owed
 
     # --- loading --------------------------------------------------------------------------------
     def new_actor(self, log: Sequence[Stored] = ()) -> Actor:

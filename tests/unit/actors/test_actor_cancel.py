@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from typing import Any
 
 from jetrun.actors import hook, shield, sleep, step, workflow
 from jetrun.actors.messages import Cancel, Terminate
@@ -60,11 +62,9 @@ async def parallel() -> None:
 
 
 @workflow
-async def ignoring() -> str:
-    try:
+async def ignoring() -> Any:
+    with contextlib.suppress(asyncio.CancelledError):
         await reserve(1)
-    except asyncio.CancelledError:
-        pass
     return await hook("go")
 
 
@@ -225,7 +225,15 @@ def test_messages_to_a_run_that_nobody_started() -> None:
 
     codes = [
         decision.verdicts[0].code if decision.verdicts else "kept"
-        for decision in (rig.terminate(), rig.pause(), rig.resume(), rig.step(1), rig.tick(1), rig.hook("a"), rig.cancel())
+        for decision in (
+            rig.terminate(),
+            rig.pause(),
+            rig.resume(),
+            rig.step(1),
+            rig.tick(1),
+            rig.hook("a"),
+            rig.cancel(),
+        )
     ]
 
     assert codes == ["no_run", "no_run", "no_run", "", "", "kept", "kept"]

@@ -66,7 +66,7 @@ async def mutable(values: list[int]) -> list[Any]:
 
 
 @workflow
-async def big(text: str) -> str:
+async def big(text: str) -> Any:
     return await anything(text * 10)
 
 
@@ -118,14 +118,14 @@ def test_summary_answers_for_the_run() -> None:
     rig = LogRig(order_flow)
     rig.start(ARGS, at_s=0)
 
-    assert rig.summary.status == "running"
+    assert rig.status == "running"
     assert (rig.summary.started_at_us, rig.summary.commands, rig.summary.steps_open) == (START_US, 1, 1)
     rig.fail(1, attempt=1, at_s=1)
     assert rig.summary.failures == 1
     rig.step(1, ARGS, attempt=2, at_s=2)
     assert (rig.summary.commands, rig.summary.steps_open, rig.summary.timers_open) == (2, 0, 1)
     rig.tick(62, n=2)
-    assert rig.summary.status == "completed"
+    assert rig.status == "completed"
     assert (rig.summary.ended_at_us, rig.summary.timers_open) == (START_US + 62 * SECOND, 0)
 
 
@@ -144,7 +144,11 @@ def test_same_start_again_is_the_same_run() -> None:
     rig = LogRig(adding)
     rig.start(1)
 
-    for body in (start_body(1), start_body(1, message_id="x"), Start(args=msgspec.Raw(b" [ 1 ] "), kwargs=msgspec.Raw(b"{}"))):
+    for body in (
+        start_body(1),
+        start_body(1, message_id="x"),
+        Start(args=msgspec.Raw(b" [ 1 ] "), kwargs=msgspec.Raw(b"{}")),
+    ):
         (verdict,) = rig.feed(rig.message(body)).verdicts
         assert (verdict.code, verdict.is_repeat) == ("", False)
 
@@ -155,7 +159,9 @@ def test_start_with_other_arguments_is_refused() -> None:
     rig = LogRig(adding)
     rig.start(1)
 
-    codes = [verdict.code for body in (start_body(2), start_body(1, y=1)) for verdict in rig.feed(rig.message(body)).verdicts]
+    codes = [
+        verdict.code for body in (start_body(2), start_body(1, y=1)) for verdict in rig.feed(rig.message(body)).verdicts
+    ]
 
     assert codes == ["exists", "exists"]
 

@@ -36,7 +36,14 @@ def essence(rig: LogRig) -> tuple[object, ...]:
     records = rig.records
     retries = [msgspec.json.encode(retry) for record in records for retry in record.retries]
     fired = [n for record in records for n in record.fired]
-    return rig.commands(), fired, retries, rig.dead, outcome_of(rig), msgspec.structs.replace(rig.summary, ended_at_us=0)
+    return (
+        rig.commands(),
+        fired,
+        retries,
+        rig.dead,
+        outcome_of(rig),
+        msgspec.structs.replace(rig.summary, ended_at_us=0),
+    )
 
 
 def outcome_of(rig: LogRig) -> bytes:

@@ -146,7 +146,8 @@ def test_wait_hands_out_its_sets_in_one_order() -> None:
         async def main() -> tuple[str, ...]:
             tasks = [asyncio.create_task(asyncio.sleep(0, str(n))) for n in range(30)]
             gathered = [asyncio.gather(asyncio.sleep(0, "g")) for _ in range(10)]
-            done, pending = await asyncio.wait([*tasks, *gathered])
+            everything: list[asyncio.Future[Any]] = [*tasks, *gathered]
+            done, pending = await asyncio.wait(everything)
             assert not pending
             return tuple(str(task.result()) for task in done)
 
@@ -226,7 +227,7 @@ def test_task_group_cancels_the_others_in_the_order_of_their_making() -> None:
 def test_as_completed_yields_in_the_order_of_completion() -> None:
     bench = LoopBench()
 
-    async def main() -> list[Any]:
+    async def main() -> list[list[Any]]:
         plain = [await one for one in asyncio.as_completed([asyncio.sleep(d, d) for d in (3, 1, 2)])]
         ready = [await one for one in asyncio.as_completed([asyncio.sleep(0, n) for n in range(10)])]
         return [plain, ready]
@@ -282,11 +283,11 @@ async def test_gather_outside_of_workflows_is_not_changed() -> None:
 
     done, _ = await asyncio.wait([gathered])
 
-    assert [future.result() for future in done] == [[1, 2]]
+    assert [list(future.result()) for future in done] == [[1, 2]]
 
 
 def test_queues_hand_over_in_order() -> None:
-    bench, log = LoopBench(), list[object]()
+    bench, log = LoopBench(), list[tuple[str, int]]()
 
     async def produce(queue: asyncio.Queue[int]) -> None:
         for number in range(5):
@@ -306,7 +307,7 @@ def test_queues_hand_over_in_order() -> None:
             consumer.cancel()
 
     bench.run(main())
-    assert [number for _, number in log if isinstance(number, int)] == list(range(5))  # type: ignore[misc]
+    assert [number for _, number in log] == list(range(5))
 
 
 def test_locks_events_semaphores_and_conditions_wake_in_the_order_of_waiting() -> None:

@@ -16,7 +16,9 @@ from jetrun.actors import workflow
 from support.log_rig import LogRig
 from support.loop_bench import LoopBench
 
-on_both = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+on_both = pytest.mark.parametrize(
+    "new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"]
+)
 WHO: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
 
 

@@ -59,10 +59,22 @@ def test_a_fold_that_ends_clears_the_run(path: str) -> None:
     note = CrashNote(path)
     note.folding(DEADLY, 1)
     note.idle()
+    note.forgive(DEADLY)
 
     die_in(path, DEADLY)
 
     assert CrashNote(path).suspects == []
+
+
+def test_a_replay_that_ends_does_not(path: str) -> None:
+    """A run that dies of its newest message replays well each time before."""
+    for _ in range(SUSPECT_DELIVERIES):
+        note = CrashNote(path)
+        note.folding(DEADLY, 1)
+        note.idle()
+        note.folding(DEADLY, 1)
+
+    assert [suspect.key for suspect in CrashNote(path).suspects] == [DEADLY]
 
 
 def test_a_parked_run_is_forgiven(path: str) -> None:
