@@ -28,7 +28,7 @@ class RunStep(_Command, frozen=True, kw_only=True, tag="step"):
     kwargs: OptionalRaw = None
     ref: Ref | None = None
     hash: str
-    """Of name, queue and arguments, in canonical JSON."""
+    """Of name and arguments, in canonical JSON. Queue and limits may change while runs are under way."""
     timeout_us: int = 0
     recoveries_max: int = 0
 

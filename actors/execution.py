@@ -229,7 +229,7 @@ class Execution:
             args=raw_args,
             kwargs=raw_kwargs,
             ref=ref,
-            hash=input_hash(step.name.encode(), step.queue.encode(), packed.hash_input),
+            hash=input_hash(step.name.encode(), packed.hash_input),
             timeout_us=step.timeout_us,
             recoveries_max=step.max_recovery_attempts,
         )

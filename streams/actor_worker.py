@@ -292,10 +292,9 @@ class ActorWorker:
         Raises:
             NotProvisioned: A consumer is missing at the start; later that is said, and tried again.
         """
-        async with self._placing:
-            async with anyio.create_task_group() as tasks:
-                for partition in self._partitions:
-                    tasks.start_soon(self._try_to_place, partition)
+        async with self._placing, anyio.create_task_group() as tasks:
+            for partition in self._partitions:
+                tasks.start_soon(self._try_to_place, partition)
         self._send_beat()
 
     async def _try_to_place(self, partition: Partition) -> None:

@@ -187,7 +187,11 @@ async def _dump(
         states = await consumer_states(broker, app, PARTITIONS)
     except BrokerError as error:
         states = [str(error)]
-    extra = [*violations, *states, *[f"{stream}: {subject}" for stream, found in left.left.items() for subject in found]]
+    extra = [
+        *violations,
+        *states,
+        *[f"{stream}: {subject}" for stream, found in left.left.items() for subject in found],
+    ]
     write_dump(folder / "dump.txt", [*sorted(open_keys), *sorted(named - open_keys)], case, extra)
 
 

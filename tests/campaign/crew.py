@@ -145,9 +145,7 @@ class Crew:
         env: Added to the environment of each.
     """
 
-    def __init__(
-        self, url: str, app: str, folder: Path, *, actors: int, steps: int, env: Mapping[str, str]
-    ) -> None:
+    def __init__(self, url: str, app: str, folder: Path, *, actors: int, steps: int, env: Mapping[str, str]) -> None:
         self.folder = folder
         self.workers = [
             *(Worker("actors", number, url, app, folder, env) for number in range(actors)),

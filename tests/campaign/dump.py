@@ -42,17 +42,21 @@ def story(case: Case, log: RunLog, partitions: int) -> Iterator[str]:
             f"retries {record.retries} refused {record.refused} undecided {record.undecided} {record.summary.status}"
         )
         found.append((entry.at_us, text))
-    for line in case.lines:
-        if (line.workflow, line.run) == log.key:
-            found.append((line.at_us, f"  step {line.phase} {line.step} {line.command}/{line.attempt} pid {line.pid}"))
+    found.extend(
+        (line.at_us, f"  step {line.phase} {line.step} {line.command}/{line.attempt} pid {line.pid}")
+        for line in case.lines
+        if (line.workflow, line.run) == log.key
+    )
     for attempt, handouts in case.handed_out.items():
         for handout in handouts if attempt[:2] == log.key else ():
             acked = case.work_acked.get(handout.seq)
             text = f"  work {attempt[2]}/{attempt[3]} seq {handout.seq} handed out, delivery {handout.count}; acked {acked}"
             found.append((handout.at_us, text))
-    for entry in case.tries:
-        if (entry.workflow, entry.run) == log.key:
-            found.append((entry.sent_at_us, f"  sent {entry.id} code {entry.code} seq {entry.seq} again {entry.is_again}"))
+    found.extend(
+        (sent.sent_at_us, f"  sent {sent.id} code {sent.code} seq {sent.seq} again {sent.is_again}")
+        for sent in case.tries
+        if (sent.workflow, sent.run) == log.key
+    )
     for at_us, text in sorted(found):
         yield f"{at_us} {text}"
 

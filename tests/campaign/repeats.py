@@ -7,6 +7,7 @@ was published and could be acked. An actor worker's death explains nothing: the 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -47,7 +48,7 @@ class Repeat(msgspec.Struct, frozen=True, kw_only=True):
 def repeats(case: Case) -> Iterator[Repeat]:
     """Finds every repeat."""
     for begins in begins_by_attempt(case.lines).values():
-        for first, second in zip(begins, begins[1:], strict=False):
+        for first, second in pairwise(begins):
             yield Repeat(first=first, second=second, cause=_cause(case, first, second))
 
 

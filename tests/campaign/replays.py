@@ -106,4 +106,3 @@ def _actor(case: Case, log: RunLog) -> Actor:
 
 def _shown(essences: Sequence[bytes]) -> str:
     return b" ".join(essences)[:1500].decode(errors="replace")
-

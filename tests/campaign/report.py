@@ -34,8 +34,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 def report(case: Case, findings: Sequence[Finding], figures: Figures) -> str:
     """Writes the report."""
     lines = [
-        f"seed {figures.seed}, {figures.seconds:g} s, {len(case.plans)} runs planned, "
-        f"{len(case.remains.logs)} begun, {ended(case.logs())} ended",
+        (
+            f"seed {figures.seed}, {figures.seconds:g} s, {len(case.plans)} runs planned, "
+            f"{len(case.remains.logs)} begun, {ended(case.logs())} ended"
+        ),
         f"statuses: {_counted(Counter(log.status for log in case.logs()))}",
         *_messages(case),
         *_kills(case),
@@ -55,8 +57,10 @@ def _messages(case: Case) -> list[str]:
     unclear = sum(entry.code != 0 for entry in case.tries)
     again = sum(entry.is_again for entry in case.tries)
     return [
-        f"messages: {len(case.acked)} acknowledged in {len(case.tries)} tries, {unclear} without a clear answer, "
-        f"{again} sent again after their acknowledgement, {len(case.remains.dead)} dead letters"
+        (
+            f"messages: {len(case.acked)} acknowledged in {len(case.tries)} tries, {unclear} without a clear answer, "
+            f"{again} sent again after their acknowledgement, {len(case.remains.dead)} dead letters"
+        )
     ]
 
 
@@ -74,7 +78,9 @@ def _kills(case: Case) -> list[str]:
         lines.append(f"pauses of actors beyond their lease: {pauses}")
     delays = _delays_us(case)
     if delays:
-        lines.append(f"from a record's storing to the kill aimed at it: median {median(delays)} us, longest {delays[-1]} us")
+        lines.append(
+            f"from a record's storing to the kill aimed at it: median {median(delays)} us, longest {delays[-1]} us"
+        )
     return lines
 
 
@@ -100,7 +106,9 @@ def _findings(findings: Sequence[Finding]) -> list[str]:
     lines: list[str] = []
     for invariant, violations in findings:
         mark = "BROKEN" if violations else "holds"
-        lines.append(f"{mark:6} {invariant.number:4} {invariant.promise}" + (f": {len(violations)}" if violations else ""))
+        lines.append(
+            f"{mark:6} {invariant.number:4} {invariant.promise}" + (f": {len(violations)}" if violations else "")
+        )
         lines += [f"           {violation}" for violation in violations[:VIOLATIONS_SHOWN]]
     return lines
 

@@ -98,9 +98,11 @@ def hooks_applied(case: Case) -> list[str]:
     dead = ids_of(case.remains.dead)
     for key, plan in case.plans.items():
         folded = {message.body.id for _, message in case.log_of(key).messages() if isinstance(message.body, Hook)}
-        for letter in plan.letters:
-            if letter.verb == "hook" and letter.id in case.acked and letter.id not in folded | dead:
-                found.append(f"{key}: hook {letter.id} was acknowledged and is nowhere")
+        found.extend(
+            f"{key}: hook {letter.id} was acknowledged and is nowhere"
+            for letter in plan.letters
+            if letter.verb == "hook" and letter.id in case.acked and letter.id not in folded | dead
+        )
     return found
 
 
@@ -211,7 +213,11 @@ def nobody_died(case: Case) -> list[str]:
 
 def dead_for_a_reason(case: Case) -> list[str]:
     """Only messages to runs that have ended are among the dead."""
-    return [f"{key}: dead letter {letter.code}: {letter.reason}" for key, letter in case.remains.dead if letter.code != "ended"]
+    return [
+        f"{key}: dead letter {letter.code}: {letter.reason}"
+        for key, letter in case.remains.dead
+        if letter.code != "ended"
+    ]
 
 
 def _is_cancelled(log: RunLog) -> bool:

@@ -56,9 +56,7 @@ def _race(_args: list[object], log: RunLog) -> str:
     due_us = next((timer.due_at_us for timer in log.timers().values()), None)
     hooks = log.hooks("go")
     opened = next(e for e in log.entries if any(isinstance(c, OpenHook) for c in e.record.commands))
-    is_taken = bool(hooks) and (
-        due_us is None or hooks[0][1].at_us < due_us or hooks[0][0].record.k < opened.record.k
-    )
+    is_taken = bool(hooks) and (due_us is None or hooks[0][1].at_us < due_us or hooks[0][0].record.k < opened.record.k)
     return _completed(log, 7 if is_taken else -1)
 
 

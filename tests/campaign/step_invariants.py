@@ -32,7 +32,9 @@ def produced(case: Case) -> list[str]:
                     continue
                 digest = digest_of(msgspec.json.decode(result.result))
                 if (log.key.workflow, log.key.run, command, digest) not in ends:
-                    found.append(f"{log.key}: result of step {command} was produced by nobody: {bytes(result.result)!r}")
+                    found.append(
+                        f"{log.key}: result of step {command} was produced by nobody: {bytes(result.result)!r}"
+                    )
     return found
 
 
@@ -49,7 +51,9 @@ def decided_before(case: Case) -> list[str]:
         if entry is None:
             found.append(f"{workflow}/{run}: attempt {attempt} of step {command} was never decided")
         elif begins[0].at_us < entry.at_us - CLOCK_US:
-            found.append(f"{workflow}/{run}: step {command} began {entry.at_us - begins[0].at_us} us before its decision")
+            found.append(
+                f"{workflow}/{run}: step {command} began {entry.at_us - begins[0].at_us} us before its decision"
+            )
     return found
 
 
@@ -60,11 +64,15 @@ def same_input(case: Case) -> list[str]:
         decision = case.log_behind(begins[0]).steps().get(begins[0].command)
         if decision is None or decision[1].ref is not None:
             if len({line.digest for line in begins}) > 1:
-                found.append(f"{begins[0].workflow}/{begins[0].run}: attempts of step {begins[0].command} differ in input")
+                found.append(
+                    f"{begins[0].workflow}/{begins[0].run}: attempts of step {begins[0].command} differ in input"
+                )
             continue
         digest = digest_of(msgspec.json.decode(decision[1].args))
         found += [
-            f"{line.workflow}/{line.run}: step {line.command} ran with another input" for line in begins if line.digest != digest
+            f"{line.workflow}/{line.run}: step {line.command} ran with another input"
+            for line in begins
+            if line.digest != digest
         ]
     return found
 
@@ -94,7 +102,9 @@ def one_result(case: Case) -> list[str]:
                 found.append(f"{log.key}: step {command} has a second {kind}")
         if log.outcome is not None and log.status in ("completed", "failed"):
             found += [
-                f"{log.key}: step {command} has no result" for command, n in counts.items() if not n and command not in closed
+                f"{log.key}: step {command} has no result"
+                for command, n in counts.items()
+                if not n and command not in closed
             ]
     return found
 

@@ -185,5 +185,3 @@ class Chaos:
         if not self._server.is_up:
             self.downs[-1].until_us = self._loop.now_us()
             self._server.start()
-
-

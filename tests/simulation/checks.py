@@ -84,8 +84,12 @@ def nothing_left(remains: Remains) -> list[str]:
     if not left or not remains.is_quiet:
         return []
     faults = remains.scenario.faults
-    is_explained = faults.call_lost or faults.commit_late or faults.request_lost or faults.ack_lost or any(
-        stroke.what in ("freeze", "death", "down") for stroke in remains.strokes
+    is_explained = (
+        faults.call_lost
+        or faults.commit_late
+        or faults.request_lost
+        or faults.ack_lost
+        or any(stroke.what in ("freeze", "death", "down") for stroke in remains.strokes)
     )
     subjects = remains.case.remains.left[APP.timers]
     return [] if is_explained else [f"timers of ended runs are left: {', '.join(_slashed(s) for s in subjects)}"]
@@ -139,7 +143,9 @@ def cancels_heeded_in_time(remains: Remains) -> list[str]:
 
 def one_result_each(remains: Remains) -> list[str]:
     """A run that ends by its max_duration takes its open steps along without a word."""
-    return [text for text in one_result(cast("Case", remains.case)) if not ("capped/" in text and "has no result" in text)]
+    return [
+        text for text in one_result(cast("Case", remains.case)) if not ("capped/" in text and "has no result" in text)
+    ]
 
 
 def no_deaths(remains: Remains) -> list[str]:
@@ -201,7 +207,7 @@ def _causes(remains: Remains, first: Line, second: Line) -> Iterator[str]:
         yield "a schedule that fires twice"
     if remains.scenario.faults.notice_lost:
         yield "two owners at once, who have not heard of each other"
-    work = f".work.", f".{first.workflow}.{first.run}.{first.command}"
+    work = ".work.", f".{first.workflow}.{first.run}.{first.command}"
     result = f"wf.{APP.name}.run.{first.workflow}.{first.run}.step"
     for at_us, subject in remains.lost:
         is_work = (work[0] in subject or ".retry." in subject) and subject.endswith(work[1])

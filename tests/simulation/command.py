@@ -66,7 +66,9 @@ def _many(seeds: Sequence[int], *, jobs: int) -> int:
     for what, n in sorted(counts.items()):
         print(f"{n:8d}  {what}")
     seconds = time.monotonic() - began
-    print(f"{len(seeds)} seeds in {seconds:.0f} s; {len(failed)} failed: {failed}; slowest end {slowest_s:.0f} s after healing")
+    print(
+        f"{len(seeds)} seeds in {seconds:.0f} s; {len(failed)} failed: {failed}; slowest end {slowest_s:.0f} s after healing"
+    )
     missed = [what for what in SOMETIMES if not counts[what]] if len(seeds) >= SOMETIMES_SEEDS else []
     for what in missed:
         print(f"never reached: {what}")

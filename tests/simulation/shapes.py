@@ -142,7 +142,9 @@ SHAPES: list[Shape] = [
     Shape("chain", lambda rng: [rng.randrange(100), rng.randint(1, 6)], _chain),
     Shape("fan", lambda rng: [rng.randrange(100), rng.choice([2, 5, 12])], _fan),
     Shape("retrying", lambda rng: [rng.randrange(100), rng.randint(0, 3)], _retrying),
-    Shape("sleepy", lambda rng: [[rng.choice([5, 80, 300, 900, 2500, 9000]) for _ in range(rng.randint(1, 3))]], _sleepy),
+    Shape(
+        "sleepy", lambda rng: [[rng.choice([5, 80, 300, 900, 2500, 9000]) for _ in range(rng.randint(1, 3))]], _sleepy
+    ),
     Shape("monitor", lambda rng: [rng.randint(3, 15)], _monitor),
     Shape("collect", lambda rng: [rng.randint(1, 6)], _collect, hooks=_items),
     Shape("race", lambda rng: [rng.choice([100, 400, 1500, 6000])], _race, hooks=_go),

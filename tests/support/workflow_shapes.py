@@ -313,6 +313,14 @@ async def many_timers(count: int) -> float:
     return loop.time()
 
 
+@workflow
+async def by_sets(width: int) -> list[object]:
+    single: list[asyncio.Future[Any]] = [asyncio.create_task(double(n)) for n in range(width)]
+    several: list[asyncio.Future[Any]] = [asyncio.gather(double(n), echo(n)) for n in range(width)]
+    done, _ = await asyncio.wait([*single, *several])
+    return [await echo(future.result()) for future in done]
+
+
 # --- with what they are fed -----------------------------------------------------------------------
 
 Answer = Callable[[RunStep, int], object]
@@ -432,6 +440,7 @@ SHAPES: tuple[Shape, ...] = (
     Shape("endless", endless),
     Shape("failing", failing, ("spoon",), answer=_out_of_stock),
     Shape("many_timers", many_timers, (40,)),
+    Shape("by_sets", by_sets, (9,)),
     Shape(
         "paused",
         letters,

@@ -363,9 +363,9 @@ def test_defect_in_a_replay_parks_the_run_and_not_the_worker(monkeypatch: pytest
 
 
 def test_code_whose_command_differs_in_nothing_that_counts_goes_on() -> None:
-    """Limits may change while steps are out; the log's own stay those of the attempt (P3)."""
+    """Queues and limits may change while steps are out; the log's own stay those of the attempt (P3)."""
 
-    @step(name="charge", timeout="5s", max_recovery_attempts=9)
+    @step(name="charge", queue="cards", timeout="5s", max_recovery_attempts=9)
     async def slower(cents: int) -> int:
         raise AssertionError
 
@@ -377,7 +377,7 @@ def test_code_whose_command_differs_in_nothing_that_counts_goes_on() -> None:
     rig.start(at_s=0)
     rig.deploy(tuned)
 
-    assert [(c.name, c.timeout_us) for c in rig.owed.steps] == [("charge", 0)]
+    assert [(c.name, c.queue, c.timeout_us) for c in rig.owed.steps] == [("charge", "default", 0)]
     rig.step(1, 100)
     assert rig.status == "running"
 
