@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import NamedTuple, cast
 
 from campaign.audit import Case
@@ -183,7 +184,7 @@ def explained(remains: Remains) -> list[str]:
     """A side effect is repeated only where a fault explains it; the death of an actor worker explains nothing."""
     found: list[str] = []
     for begins in begins_by_attempt(remains.case.lines).values():
-        for first, second in zip(begins, begins[1:], strict=False):
+        for first, second in pairwise(begins):
             if not any(_causes(remains, first, second)):
                 after_s = (second.at_us - first.at_us) / 1e6
                 found.append(

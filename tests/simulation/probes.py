@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -18,7 +18,7 @@ Count = Callable[[str], None]
 
 
 @contextmanager
-def probes(count: Count) -> Iterator[None]:
+def probes(count: Count) -> Generator[None]:
     """Counts what happens inside workers, until the end of the block."""
     with ExitStack() as stack:
         for target, name, make in (

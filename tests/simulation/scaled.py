@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from unittest.mock import patch
 
@@ -11,7 +11,7 @@ from .scenario import Limits
 
 
 @contextmanager
-def scaled(limits: Limits) -> Iterator[None]:
+def scaled(limits: Limits) -> Generator[None]:
     """Sets the bounds wherever the engine has imported them, until the end of the block."""
     bounds = {
         "RECORD_BYTES_MAX": limits.record_bytes,

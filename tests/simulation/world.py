@@ -118,6 +118,7 @@ class World:
         for host in (*self._actors, *self._steps):
             host.start()
         sender = Sender(MemoryBroker(self._server), APP, Random(f"sender/{scenario.seed}"))
+        quiet_after_s = 0.0
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(sender.send, scenario.plans)
             await self._chaos.run(CHAOS_S)
@@ -147,7 +148,7 @@ class World:
         await worker.run()
 
     async def _work_steps(self, host: Host, broker: MemoryBroker, life: str) -> None:
-        queues = dict.fromkeys(QUEUES, self._scenario.concurrency)
+        queues: dict[str, int] = dict.fromkeys(QUEUES, self._scenario.concurrency)
         worker = StepWorker(broker, APP, FULL, queues, worker_id=life)
         host.drain = worker.drain
         await worker.run()

@@ -68,7 +68,8 @@ def test_null_arguments_by_name_are_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "name"), [("strat", ""), ("hook", ""), ("start", "x"), ("hook", "a.b"), ("hook", "*"), ("", ""), ("up", "x")]
+    ("verb", "name"),
+    [("strat", ""), ("hook", ""), ("start", "x"), ("hook", "a.b"), ("hook", "*"), ("", ""), ("up", "x")],
 )
 def test_unknown_verbs_are_refused(verb: str, name: str) -> None:
     assert code_of(verb, b"{}", name) == "verb"
@@ -183,14 +184,14 @@ def test_depth_is_bounded(levels: int) -> None:
 )
 def test_bombs_are_judged_at_once(raw: bytes, code: str) -> None:
     """Whatever the door lets in costs a worker next to nothing, and gets its right name."""
-    began = time.perf_counter()
+    began = time.process_time()
 
     if code:
         assert code_of("hook", raw, "go") == code
     else:
         decode_body("hook", "go", raw)
 
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 0.1
 
 
 @given(st.binary(max_size=200), st.sampled_from([*PLAIN_VERBS, *NAMED_VERBS]))
@@ -216,7 +217,9 @@ def test_logged_bodies_are_read_under_the_rules_of_their_time() -> None:
 
 def test_results_and_ticks_come_back_as_sent() -> None:
     for body in (
-        StepResult(command=3, attempt=2, token="t", result=msgspec.Raw(b"[1]"), worker="w", started_at_us=1, ended_at_us=2),
+        StepResult(
+            command=3, attempt=2, token="t", result=msgspec.Raw(b"[1]"), worker="w", started_at_us=1, ended_at_us=2
+        ),
         Tick(n=4, due_at_us=5, wake="parked"),
     ):
         verb = "step" if isinstance(body, StepResult) else "timer"

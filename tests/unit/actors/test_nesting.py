@@ -45,8 +45,8 @@ def test_it_is_as_deep_as_what_is_read(value: Any, depth_max: int) -> None:
 )
 def test_bombs_take_no_time(raw: bytes) -> None:
     """A body of the full size may be anything; a regular expression needed minutes for some."""
-    began = time.perf_counter()
+    began = time.process_time()
 
     is_deeper(raw, 64)
 
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 0.1
