@@ -143,14 +143,16 @@ class Actor:
             execution=self._execution,
         )
         if not turn.taken:
+            if self._is_adrift and any(verdict.is_repeat for verdict in turn.verdicts):
+                self._stop(*(self._halt or self._unknown()))
+                return self._park(turn, nonce)
             return Decision(records=[], parts=[], folded=[], verdicts=turn.verdicts, rest=turn.rest, uploads={})
         if not turn.is_deciding:
             return self._end(turn, TOO_LONG, nonce) if self._recorder.is_last else self._keep(turn, nonce)
         if self.journal.parked is not None and isinstance(turn.taken[0].body, Terminate):
             return self._terminate(turn, nonce)
         if self.workflow is None:
-            name = self.key.workflow
-            self._stop("unknown_workflow", f"workflow {name!r} is not registered in this worker; deploy it")
+            self._stop(*self._unknown())
         elif self._halt is None:
             try:
                 return self._decide(self.workflow, turn, objects, nonce)
@@ -165,7 +167,7 @@ class Actor:
         self._stop(code, reason)
         fresh = in_order(m for m in messages if not self.journal.has_folded(m))
         repeats = [Verdict(message=m, is_repeat=True) for m in messages if self.journal.has_folded(m)]
-        if not fresh:
+        if not fresh and not self._is_adrift:
             return Decision(records=[], parts=[], folded=[], verdicts=repeats, rest=[], uploads={})
         return self._park(Turn(taken=fresh, verdicts=repeats, rest=[], is_deciding=False), nonce)
 
@@ -243,6 +245,16 @@ class Actor:
         self._unfinished = None
         self.close()
 
+    @property
+    def _is_adrift(self) -> bool:
+        """Tells whether the run goes on without the code that made its last decision: what that owes besides the log
+        (the limit of the whole run, parts that are missing) waits until the code is back, so the run parks.
+        """
+        return (self.workflow is None or self._halt is not None) and self.journal.status in ("running", "paused")
+
+    def _unknown(self) -> tuple[str, str]:
+        return "unknown_workflow", f"workflow {self.key.workflow!r} is not registered in this worker; deploy it"
+
     def _open_commands(self) -> tuple[list[RunStep], list[int]]:
         execution = self._execution
         if self._log:
@@ -262,7 +274,7 @@ class Actor:
     def _park(self, turn: Turn, nonce: str) -> Decision:
         """Keeps messages for a run that cannot decide, and has it tried again later."""
         assert self._halt is not None, "only a halted run parks"
-        now_us = max(turn.taken[-1].at_us, self.journal.now_us)
+        now_us = max([self.journal.now_us, *(message.at_us for message in turn.taken)])
         parked = parked_again(*self._halt, self.journal.parked, now_us=now_us)
         self.owed = Owed(parked=parked, is_start=any(isinstance(message.body, Start) for message in turn.taken))
         return self._recorder.kept(turn, nonce, parked=parked)

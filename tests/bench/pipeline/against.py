@@ -96,7 +96,7 @@ def measure_other(folder: Path, mode: str) -> Outcome:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,
+            process_group=0,
         )
         try:
             output, _ = process.communicate(timeout=RUN_S_MAX)
