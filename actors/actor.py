@@ -163,13 +163,14 @@ class Actor:
         return self._park(turn, nonce)
 
     def park(self, messages: Sequence[Message], code: str, reason: str, *, nonce: str) -> Decision:
-        """Keeps the messages undecided and parks the run, whatever its code would do."""
+        """Keeps the messages undecided and parks the run, whatever its code would do; a terminate ends it all the same."""
         self._stop(code, reason)
-        fresh = in_order(m for m in messages if not self.journal.has_folded(m))
-        repeats = [Verdict(message=m, is_repeat=True) for m in messages if self.journal.has_folded(m)]
-        if not fresh and not self._is_adrift:
-            return Decision(records=[], parts=[], folded=[], verdicts=repeats, rest=[], uploads={})
-        return self._park(Turn(taken=fresh, verdicts=repeats, rest=[], is_deciding=False), nonce)
+        turn = divide(messages, journal=self.journal, parking=self._parking, workflow=None, execution=None)
+        if not turn.taken and not self._is_adrift:
+            return Decision(records=[], parts=[], folded=[], verdicts=turn.verdicts, rest=turn.rest, uploads={})
+        if any(isinstance(message.body, Terminate) for message in turn.taken):
+            return self._terminate(turn, nonce)
+        return self._park(turn, nonce)
 
     def commit(self, decision: Decision, seqs: Sequence[int]) -> None:
         """Takes note that the decision's records are stored under these sequences."""
@@ -310,6 +311,7 @@ class Actor:
             verdicts=[Verdict(message=m, is_repeat=True) for m in others if self.journal.has_folded(m)],
             rest=[m for m in others if not self.journal.has_folded(m)],
             is_deciding=False,
+            start=None,
         )
         return self._recorder.expired(turn, nonce)
 

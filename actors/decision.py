@@ -81,23 +81,23 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
             is_unparked=is_unparked,
             refused=fold.refused,
         )
-    first = execution.decided[0].n if execution.decided else execution.last_command + 1
-    timers = [
-        (str(c.n), c.due_at_us) for c in execution.decided if isinstance(c, StartTimer) and c.n in execution.timers
-    ]
+    decided, closed = execution.decided, execution.closed
+    timers = [(str(c.n), c.due_at_us) for c in decided if isinstance(c, StartTimer) and c.n in execution.timers]
     limit_us = execution.workflow.max_duration_us
     if limit_us and (fold.has_started or is_unparked):  # where nobody knew the code, nobody knew the limit
         timers.append(("max", execution.started_at_us + limit_us))
+    first = decided[0].n if decided else execution.last_command + 1
+    earlier = [(n, command) for n, command in closed.items() if n < first] if closed else []
     return Owed(
-        steps=[c for c in execution.decided if isinstance(c, RunStep) and c.n in execution.steps],
+        steps=[c for c in decided if isinstance(c, RunStep) and c.n in execution.steps],
         retries=[
             (execution.steps[r.n].command, r)
             for r in fold.retries
             if r.n in execution.steps and execution.steps[r.n].attempt == r.attempt
         ],
         timers=timers,
-        closed_timers=[n for n, command in execution.closed.items() if command is None and n < first],
-        closed_steps=[command for n, command in execution.closed.items() if command is not None and n < first],
+        closed_timers=[n for n, command in earlier if command is None],
+        closed_steps=[command for _, command in earlier if command is not None],
         is_start=fold.has_started,
         is_paused=fold.is_paused,
         is_unparked=is_unparked,

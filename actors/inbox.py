@@ -84,10 +84,10 @@ class Inbox:
                 if not reason:
                     return
         if reason:
-            self._refuse(message, reason)
+            self._refuse(message, "payload", reason)
         elif self._kept_count >= HOOKS_KEPT_MAX or self._kept_bytes + len(raw) > HOOKS_KEPT_BYTES_MAX:
             have = f"{self._kept_count} hook messages ({self._kept_bytes} bytes) are kept already"
-            self._refuse(message, f"{have}; the workflow has to wait for them first")
+            self._refuse(message, "full", f"{have}; the workflow has to wait for them first")
         else:
             self._kept.setdefault(message.name, deque()).append(_Kept(message, raw))
             self._kept_count += 1
@@ -97,8 +97,7 @@ class Inbox:
         """Refuses what nobody has waited for, in the order of its coming."""
         left = [kept.message for queue in self._kept.values() for kept in queue]
         for message in sorted(left, key=lambda message: (message.at_us, message.seq)):
-            reason = f"the run has ended ({status}) and did not wait for this hook"
-            self.refused.append(Verdict(message=message, code="ended", reason=reason))
+            self._refuse(message, "ended", f"the run has ended ({status}) and did not wait for this hook")
         self._kept.clear()
         self._kept_count = self._kept_bytes = 0
 
@@ -107,8 +106,8 @@ class Inbox:
         waiting = [(n, waiter) for n, waiter in self._waiters.items() if not waiter.future.done()]
         return [OpenWait(n=n, name=w.name, type=w.type_name) for n, w in waiting[:HOOKS_SHOWN_MAX]]
 
-    def _refuse(self, message: Message, reason: str) -> None:
-        self.refused.append(Verdict(message=message, code="payload", reason=reason))
+    def _refuse(self, message: Message, code: str, reason: str) -> None:
+        self.refused.append(Verdict(message=message, code=code, reason=reason))
 
 
 def _offer(waiter: Waiter, raw: bytes) -> str:

@@ -24,7 +24,7 @@ import math
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, NamedTuple, Protocol, TypeVar, TypeVarTuple
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
 from .errors import InvalidDuration, NotDeterministic
 from .limits import CLOSES_MAX, DELAY_US_MAX, TURN_CALLBACKS_MAX
@@ -86,12 +86,8 @@ class RunFuture(asyncio.Future[T]):
         return self._number
 
 
-class _Outer(NamedTuple):
-    """What ran before this loop did, and does again after it."""
-
-    loop: asyncio.AbstractEventLoop | None
-    task: asyncio.Task[Any] | None
-    hooks: Any
+_Outer: TypeAlias = tuple[asyncio.AbstractEventLoop | None, "asyncio.Task[Any] | None", Any]
+"""What ran before this loop did, and does again after it: loop, task, hooks of generators."""
 
 
 class Loop(asyncio.AbstractEventLoop):
@@ -179,13 +175,14 @@ class Loop(asyncio.AbstractEventLoop):
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(_ignore_generator, _ignore_generator)
         asyncio._set_running_loop(self)
-        return _Outer(loop, task, hooks)
+        return loop, task, hooks
 
     def _leave(self, outer: _Outer) -> None:
-        asyncio._set_running_loop(outer.loop)
-        sys.set_asyncgen_hooks(*outer.hooks)
-        if outer.loop is not None and outer.task is not None:
-            asyncio.tasks._enter_task(outer.loop, outer.task)
+        loop, task, hooks = outer
+        asyncio._set_running_loop(loop)
+        sys.set_asyncgen_hooks(*hooks)
+        if loop is not None and task is not None:
+            asyncio.tasks._enter_task(loop, task)
 
     # --- asyncio's contract -------------------------------------------------------------------
     def time(self) -> float:

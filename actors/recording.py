@@ -8,7 +8,6 @@ from typing import Final
 
 import msgspec
 
-from .admission import mark_of
 from .decision import Decision, summary_of
 from .errors import ErrorInfo
 from .execution import Execution
@@ -17,7 +16,7 @@ from .journal import Journal, folded_of
 from .limits import RECORDS_MAX
 from .messages import Message, Start
 from .parts import missing, split
-from .records import VERSION, Outcome, Parked, Record, StartMark, Summary
+from .records import VERSION, Outcome, Parked, Record, Summary
 from .turn import Turn
 from .verdict import Verdict
 
@@ -56,7 +55,7 @@ class Recorder:
         Args:
             kept: So many messages wait for the end of a pause.
         """
-        record = self._whole(turn.taken, nonce, execution, fold, kept=kept)
+        record = self._whole(turn, nonce, execution, fold, kept=kept)
         return _decision(record, turn, execution.uploads)
 
     def rest(self, execution: Execution, fold: Fold, found: Record, *, left: Sequence[Message]) -> Decision:
@@ -66,8 +65,8 @@ class Recorder:
             found: The parts, joined.
             left: Messages for the next turn.
         """
-        whole = self._whole((), found.nonce, execution, fold)
-        turn = Turn(taken=[], verdicts=[], rest=list(left), is_deciding=True)
+        turn = Turn(taken=[], verdicts=[], rest=list(left), is_deciding=True, start=self._journal.start)
+        whole = self._whole(turn, found.nonce, execution, fold)
         return _decision(missing(whole, found), turn, execution.uploads)
 
     def kept(self, turn: Turn, nonce: str, *, parked: Parked | None) -> Decision:
@@ -77,11 +76,11 @@ class Recorder:
             start = next((m for m in turn.taken if isinstance(m.body, Start)), None)
             started_at_us = summary.started_at_us or (start.at_us if start is not None else 0)
             summary = msgspec.structs.replace(summary, status="parked", started_at_us=started_at_us)
-        return _decision(self._plain(turn.taken, nonce, summary, undecided=True, parked=parked), turn, {})
+        return _decision(self._plain(turn, nonce, summary, undecided=True, parked=parked), turn, {})
 
     def ended(self, turn: Turn, nonce: str, outcome: Outcome, refused: Sequence[Verdict]) -> Decision:
         """Writes down an end in which the code had no part."""
-        record = self._plain(turn.taken, nonce, self._journal.summary, outcome=outcome, refused=refused)
+        record = self._plain(turn, nonce, self._journal.summary, outcome=outcome, refused=refused)
         summary = msgspec.structs.replace(
             record.summary,
             status=outcome.status,
@@ -95,12 +94,10 @@ class Recorder:
 
     def expired(self, turn: Turn, nonce: str) -> Decision:
         """Writes down that nobody starts the run any more."""
-        return _decision(self._plain(turn.taken, nonce, self._journal.summary, expired=True), turn, {})
+        return _decision(self._plain(turn, nonce, self._journal.summary, expired=True), turn, {})
 
     # --- inside ---------------------------------------------------------------------------------
-    def _whole(
-        self, taken: Sequence[Message], nonce: str, execution: Execution, fold: Fold, *, kept: int = 0
-    ) -> Record:
+    def _whole(self, turn: Turn, nonce: str, execution: Execution, fold: Fold, *, kept: int = 0) -> Record:
         journal = self._journal
         return Record(
             v=VERSION,
@@ -111,8 +108,8 @@ class Recorder:
             code=self._code,
             python=PYTHON,
             at_us=max(execution.loop.now_us, journal.now_us),
-            start=journal.start or _mark(taken),
-            messages=[folded_of(m) for m in taken],
+            start=turn.start,
+            messages=[folded_of(m) for m in turn.taken],
             fired=fold.fired,
             commands=execution.decided,
             retries=fold.retries,
@@ -125,7 +122,7 @@ class Recorder:
 
     def _plain(
         self,
-        taken: Sequence[Message],
+        turn: Turn,
         nonce: str,
         summary: Summary,
         *,
@@ -144,11 +141,11 @@ class Recorder:
             by=self._by,
             code=self._code,
             python=PYTHON,
-            at_us=max(journal.now_us, *(m.at_us for m in taken))
+            at_us=max([journal.now_us, *(m.at_us for m in turn.taken)])
             if undecided or outcome is not None
             else journal.now_us,
-            start=journal.start or _mark(taken),
-            messages=[folded_of(m) for m in taken],
+            start=turn.start,
+            messages=[folded_of(m) for m in turn.taken],
             refused=[verdict.refusal for verdict in refused],
             undecided=undecided,
             parked=parked,
@@ -156,10 +153,6 @@ class Recorder:
             outcome=outcome,
             summary=summary,
         )
-
-
-def _mark(taken: Sequence[Message]) -> StartMark | None:
-    return next((mark_of(m.body) for m in taken if isinstance(m.body, Start)), None)
 
 
 def _decision(record: Record, turn: Turn, uploads: Mapping[str, bytes]) -> Decision:

@@ -12,6 +12,7 @@ from .journal import Journal, in_order
 from .limits import TURN_BYTES_MAX, TURN_MESSAGES_MAX
 from .messages import Message, Pause, Start, Tick
 from .parking import Parking
+from .records import StartMark
 from .verdict import Verdict
 from .workflow import Workflow
 
@@ -26,6 +27,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """For the next turn."""
     is_deciding: bool
     """The record decides; otherwise it keeps the messages for later."""
+    start: StartMark | None
+    """The run's start, from the log or from these messages."""
 
 
 def divide(
@@ -63,7 +66,7 @@ def divide(
         size += len(message.raw)
         is_full = len(taken) >= TURN_MESSAGES_MAX or (size > TURN_BYTES_MAX and bool(taken))
         if is_full or (wakes and taken):
-            return Turn(taken=taken, verdicts=verdicts, rest=list(queue[index:]), is_deciding=not is_kept)
+            return Turn(taken=taken, verdicts=verdicts, rest=list(queue[index:]), is_deciding=not is_kept, start=start)
         taken.append(message)
         if body.id:
             ids.add(body.id)
@@ -71,5 +74,5 @@ def divide(
             start = mark_of(body)
         is_kept = is_kept and not wakes
         if isinstance(body, Pause) and not is_kept:
-            return Turn(taken=taken, verdicts=verdicts, rest=list(queue[index + 1 :]), is_deciding=True)
-    return Turn(taken=taken, verdicts=verdicts, rest=[], is_deciding=not is_kept)
+            return Turn(taken=taken, verdicts=verdicts, rest=list(queue[index + 1 :]), is_deciding=True, start=start)
+    return Turn(taken=taken, verdicts=verdicts, rest=[], is_deciding=not is_kept, start=start)

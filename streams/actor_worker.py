@@ -48,6 +48,10 @@ HELLO_S = 0.1
 """How long a new worker listens before it takes partitions: live ones answer a hello at once."""
 
 
+STAND_BY_AFTER_S = BEAT_S * BEATS_MISSED_MAX
+"""An owner that lives and does not say that it serves a partition for so long may be unable to."""
+
+
 class ActorOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What may differ between actor workers.
 
@@ -129,6 +133,9 @@ class ActorWorker:
         self._is_ready = anyio.Event()
         self._changed = anyio.Event()
         self._placing = anyio.Lock()
+        self._leaving: set[int] = set()
+        self._free_since: dict[int, float] = {}
+        """When this worker had given a partition away, or began without it."""
         for suspect in self._note.suspects:
             reason = (
                 "the workflow held the loop until its worker was replaced"
@@ -156,6 +163,7 @@ class ActorWorker:
                 subscriptions.append(await self._answers.open(self.spawn))
                 self._send_beat(hello=True)
                 await anyio.sleep(HELLO_S)
+                self._free_since = dict.fromkeys(range(len(self._partitions)), anyio.current_time())
                 await self._place()
                 await self._strays.open()
                 subscriptions.append(self._strays)
@@ -226,7 +234,7 @@ class ActorWorker:
 
     # --- beats and placement ------------------------------------------------------------------------------
     def _claimed(self) -> list[int]:
-        return [p.number for p in self._partitions if p.is_claimed]
+        return [p.number for p in self._partitions if p.is_claimed or p.number in self._leaving]
 
     def _send_beat(self, *, hello: bool = False, leaving: bool = False) -> None:
         stats = self._turns.stats
@@ -309,7 +317,10 @@ class ActorWorker:
     def _is_misplaced(self, partition: Partition) -> bool:
         """Tells whether a partition is served by one who should not, or by nobody."""
         is_contested = self._peers.is_claimed(partition.number)
-        if self._peers.role(partition.number) != "owner":
+        role = self._peers.role(partition.number)
+        if role == "standby" and not partition.is_open and self._may_stand_by(partition):
+            return True
+        if role != "owner":
             return partition.is_claimed
         return is_contested != partition.is_contested or not (partition.is_claimed or is_contested)
 
@@ -328,16 +339,32 @@ class ActorWorker:
                 await partition.acquire()
             return
         if partition.is_claimed:
+            await self._give_away(partition)
+        if role == "standby":
+            if self._may_stand_by(partition):
+                await partition.open()
+        elif partition.is_open:
+            await partition.release()
+
+    def _may_stand_by(self, partition: Partition) -> bool:
+        """Tells whether to pull behind the owner: not before it pulls itself, or the server would give us its place."""
+        is_overdue = anyio.current_time() - self._free_since.get(partition.number, 0.0) > STAND_BY_AFTER_S
+        return self._peers.is_claimed(partition.number) or is_overdue
+
+    async def _give_away(self, partition: Partition) -> None:
+        """Hands a partition over to a worker that ranks higher; claims it until the last turn has ended."""
+        self._leaving.add(partition.number)
+        try:
             await partition.release()
             with anyio.move_on_after(self._options.drain_s):
                 await self._turns.wait_idle(partition.number)
             self._turns.drop(partition.number)
             await self._broker.flush()
             await partition.unpin()
-        if role == "standby":
-            await partition.open()
-        elif partition.is_open:
-            await partition.release()
+        finally:
+            self._leaving.discard(partition.number)
+            self._free_since[partition.number] = anyio.current_time()
+        self._send_beat()  # who ranks higher waits for this
 
     # --- what turns ask for (`turns.Host`) ------------------------------------------------------------------
     def spawn(self, function: Callable[..., Coroutine[object, object, None]], /, *args: object) -> None:

@@ -69,9 +69,11 @@ class Partition:
         self._ticks: dict[int, Letter] = {}
         self._is_looking = False
         self._mail_order = 0
+        self._fired_order = 0
+        self._fired_pin = ""
         self._mail_at_us = 0
-        self._gaps = 0
-        """How often deliveries were seen to be missing."""
+        self._breaks = 0
+        """How often deliveries went elsewhere, or were dropped: a takeover read from before such a break says too little."""
 
     @property
     def is_open(self) -> bool:
@@ -101,9 +103,10 @@ class Partition:
         mail, fired = self._mail, self._fired
         self._mail = self._fired = None
         self.is_claimed = self._is_settled = False
+        self._breaks += 1
         self._held.clear()
         self._ticks.clear()
-        self._pin = ""
+        self._pin = self._fired_pin = ""
         for consumption, stream, consumer in (
             (mail, self._app.mail, self._app.mail_consumer(self.number)),
             (fired, self._app.timers, self._app.fired_consumer(self.number)),
@@ -126,6 +129,7 @@ class Partition:
         """Takes note that others may have served it meanwhile: nothing is handed on before another takeover read."""
         self._is_settled = False
         self.is_claimed = False
+        self._breaks += 1
 
     def settled(self, delivery: Delivery) -> None:
         """Takes note that a delivery is out of hand: another one may come."""
@@ -149,7 +153,7 @@ class Partition:
         if first.order > self._mail_order + 1:
             # Somebody else was handed mail after the last look: a pull of a dead machine can get the pin, too.
             self._is_settled = False
-            self._gaps += 1
+            self._breaks += 1
         self._mail_order = max(self._mail_order, last.order)
         self._mail_at_us = max(self._mail_at_us, last.at_us)
         if self._is_settled:
@@ -161,6 +165,13 @@ class Partition:
             self._start_takeover()
 
     def _on_fired(self, deliveries: Sequence[Delivery]) -> None:
+        first, last = deliveries[0], deliveries[-1]
+        if last.pin and (last.pin != self._fired_pin or first.order > self._fired_order + 1):
+            self._fired_pin = last.pin
+            self._is_settled = False  # as for mail: somebody else may have ticks in hand that nobody will bring
+            self._breaks += 1
+            self._start_takeover()
+        self._fired_order = max(self._fired_order, last.order)
         ready: list[Letter | Unreadable] = []
         for delivery in deliveries:
             letter = read_fired(self._app, self.number, delivery)
@@ -187,7 +198,7 @@ class Partition:
     async def _take_over(self) -> None:
         try:
             while self.is_claimed and not self._is_settled:
-                gaps = self._gaps
+                breaks = self._breaks
                 try:
                     mail = await self._left(
                         self._app.mail, self._app.mail_consumer(self.number), self._app.mail_filter(self.number)
@@ -199,7 +210,7 @@ class Partition:
                     log("partition.takeover_failed", logging.WARNING, partition=self.number, error=error)
                     await anyio.sleep(_RETRY_S)
                     continue
-                if self.is_claimed and gaps == self._gaps:
+                if self.is_claimed and breaks == self._breaks:
                     self._settle(mail, fired)
         finally:
             self._is_taking_over = False
@@ -221,7 +232,9 @@ class Partition:
         ]
         if letters:
             self._on_letters(letters)
-        self._on_fired(fired)
+        if fired:
+            self._on_fired(fired)
+        self._release_ticks()
 
     async def _left(self, stream: str, consumer: str, subject: str) -> list[Delivery]:
         """Reads what was delivered to anybody and is not acked."""
@@ -230,6 +243,8 @@ class Partition:
             state = await self._broker.consumer_state(stream, consumer)
             if stream == self._app.mail:
                 self._mail_order = max(self._mail_order, state.handed_out)
+            else:
+                self._fired_order = max(self._fired_order, state.handed_out)
             if not state.ack_pending or state.delivered <= state.ack_floor:
                 return []
             stored = await self._broker.read(stream, subject, from_seq=state.ack_floor + 1, to_seq=state.delivered)

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shutil
 import sys
-import tempfile
-from pathlib import Path
 from random import Random
 
 from .campaign import Options, run_campaign
+from .faults import Disturb
+from .folder import Folder
+from .kills import kill_actors, kill_server, kill_steps
+from .plans import Drawing
+from .shapes import SHAPES
+from .stops import drain_workers, pause_actors, restart_server
+
+WAYS: dict[str, Disturb] = {
+    "actors": kill_actors,
+    "steps": kill_steps,
+    "server": kill_server,
+    "pauses": pause_actors,
+    "drains": drain_workers,
+    "restarts": restart_server,
+}
+SEEDS = 1_000_000
 
 
 def main() -> int:
@@ -18,33 +31,39 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.campaign", description=__doc__)
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--seed", type=int, default=None, help="by default another one each time")
+    parser.add_argument("--seed", type=int, default=Random().randrange(SEEDS), help="by default another one each time")
     parser.add_argument(
-        "--kinds", default="actors,steps,server", help="who is killed; `pauses` stops actor workers beyond their lease"
+        "--kinds",
+        default="actors,steps,server",
+        help="who is killed (actors, steps, server), and gentler things: `pauses` stops actor workers beyond their "
+        "lease, `drains` tells workers to end, `restarts` restarts the server in order",
     )
     parser.add_argument("--workers", type=int, default=2, help="of each kind (default 2)")
     parser.add_argument("--lease", type=float, default=30.0, help="ack wait of the work queue in seconds (default 30)")
     parser.add_argument("--quiet", type=float, default=None, help="most seconds to wait for quiet (default lease + 60)")
-    parser.add_argument("--keep", type=Path, default=None, help="folder for logs and histories; kept")
+    parser.add_argument("--keep", default=None, help="folder for logs and histories; kept")
     given = parser.parse_args()
-    seed = given.seed if given.seed is not None else Random().randrange(1_000_000)
-    folder = given.keep or Path(tempfile.mkdtemp(prefix="campaign-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    options = Options(
-        runs=given.runs,
-        seconds=given.seconds,
-        seed=seed,
-        kinds=[kind for kind in given.kinds.split(",") if kind],
-        workers=given.workers,
-        lease_s=given.lease,
-        quiet_s=given.quiet if given.quiet is not None else given.lease + 60,
-        folder=folder.absolute(),
-    )
-    text, is_clean = asyncio.run(run_campaign(options))
-    print(text, flush=True)
-    if is_clean and given.keep is None:
-        shutil.rmtree(folder, ignore_errors=True)
-    return 0 if is_clean else 1
+    kinds = [kind for kind in given.kinds.split(",") if kind]
+    if unknown := set(kinds) - set(WAYS):
+        parser.error(f"--kinds {', '.join(sorted(unknown))}: choose from {', '.join(WAYS)}")
+    rng = Random(given.seed)
+    plans = Drawing(SHAPES, rng, given.seconds).draw(given.runs)
+    with Folder.open(given.keep) as folder:
+        options = Options(
+            seconds=given.seconds,
+            seed=given.seed,
+            ways=[WAYS[kind] for kind in kinds],
+            workers=given.workers,
+            lease_s=given.lease,
+            quiet_s=given.quiet if given.quiet is not None else given.lease + 60,
+            folder=folder.path,
+            command=f"python -m tests.campaign --runs {given.runs} --seconds {given.seconds:g} --seed {given.seed} "
+            f"--kinds {','.join(kinds)} --workers {given.workers} --lease {given.lease:g}",
+        )
+        ending = asyncio.run(run_campaign(options, plans, rng))
+        folder.is_wanted |= not ending.is_clean
+    print(ending.report, flush=True)
+    return 0 if ending.is_clean else 1
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 import anyio
 import msgspec
@@ -23,17 +23,16 @@ from jetrun.streams.server import EmbeddedServer
 from jetrun.streams.subjects import App
 
 from .audit import Case, check_all
-from .crew import Crew, command_line
+from .crew import Crew
 from .dump import consumer_states, write_dump
 from .effects import environment, read_lines
-from .faults import Faults
-from .plans import Drawing, Plan
+from .faults import Disturb, FaultLog, Scene, disturb
+from .plans import Plan
 from .quiet import wait_quiet
 from .report import Figures, report
 from .run_invariants import RUN_INVARIANTS
 from .run_logs import Remains, read_remains
 from .sender import Sender
-from .shapes import SHAPES
 from .step_invariants import STEP_INVARIANTS
 from .watch import Watch
 
@@ -44,23 +43,32 @@ ASK_S: Final = 10.0
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What a campaign is asked for."""
 
-    runs: int
     seconds: float
     seed: int
-    kinds: list[str]
+    ways: list[Disturb]
     workers: int
     lease_s: float
     """Ack wait of the work queue."""
     quiet_s: float
     folder: Path
+    command: str
+    """How to repeat it."""
 
 
-async def run_campaign(options: Options) -> tuple[str, bool]:
-    """Runs it; returns the report, and whether every invariant holds."""
+class Ending(NamedTuple):
+    """What a campaign came to."""
+
+    report: str
+    is_clean: bool
+    """Every invariant holds, and it is quiet."""
+    refused_appends: int
+
+
+async def run_campaign(options: Options, plans: Sequence[Plan], rng: Random) -> Ending:
+    """Runs the plans under the faults, waits until it is quiet, and audits what is left."""
     app = App("campaign")
     _log_to(options.folder / "campaign.log")
-    folder, rng = options.folder, Random(options.seed)
-    plans = Drawing(SHAPES, rng, options.seconds).draw(options.runs)
+    folder = options.folder
     effects, bell = folder / "effects.jsonl", folder / "bell"
     with EmbeddedServer.start(folder / "nats") as server:
         await _provision(server.url, app, options.lease_s)
@@ -72,10 +80,10 @@ async def run_campaign(options: Options) -> tuple[str, bool]:
         try:
             await crew.start()
             sender = Sender(broker, app, rng, on_sending=watch.on_sending)
-            faults = Faults(crew, server, watch, rng, seconds=options.seconds, kinds=options.kinds)
+            faults = FaultLog()
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(sender.send, plans)
-                tasks.start_soon(faults.run)
+                await disturb(Scene(crew, server, watch), faults, rng, options.seconds, options.ways)
             began = time.monotonic()
             keys = [plan.key for plan in plans if plan.letters[0].id in sender.acked]
             is_quiet = await wait_quiet(broker, app, keys, at_most_s=options.quiet_s)
@@ -114,11 +122,11 @@ async def run_campaign(options: Options) -> tuple[str, bool]:
         is_quiet=is_quiet,
         refused_appends=crew.count("append.refused"),
         takeovers=crew.count("partition.taken_over"),
-        command=command_line(_arguments(options)),
+        command=options.command,
         folder=str(folder),
         heard=dict(watch.heard),
     )
-    return report(case, findings, figures), is_clean
+    return Ending(report(case, findings, figures), is_clean, figures.refused_appends)
 
 
 def _log_to(path: Path) -> None:
@@ -180,7 +188,9 @@ async def _dump(
     broker: JetStream, app: App, folder: Path, case: Case, plans: Sequence[Plan], violations: Sequence[str]
 ) -> None:
     """Keeps what tells why."""
-    named = {plan.key for plan in plans if any(str(plan.key) in text for text in violations)}
+    subjects = [subject for found in case.remains.left.values() for subject in found]
+    words = [*violations, *(f"/{'/'.join(subject.split('.'))}/" for subject in subjects)]
+    named = {plan.key for plan in plans if any(f"{plan.key}" in word for word in words)}
     open_keys = {plan.key for plan in plans if case.log_of(plan.key).outcome is None}
     left: Remains = case.remains
     try:
@@ -193,14 +203,3 @@ async def _dump(
         *[f"{stream}: {subject}" for stream, found in left.left.items() for subject in found],
     ]
     write_dump(folder / "dump.txt", [*sorted(open_keys), *sorted(named - open_keys)], case, extra)
-
-
-def _arguments(options: Options) -> list[str]:
-    return [
-        f"--runs {options.runs}",
-        f"--seconds {options.seconds:g}",
-        f"--seed {options.seed}",
-        f"--kinds {','.join(options.kinds)}",
-        f"--workers {options.workers}",
-        f"--lease {options.lease_s:g}",
-    ]

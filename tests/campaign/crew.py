@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal
 
@@ -20,6 +20,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent.parent
 MODULE: Final = "tests.campaign.flows"
 READY_S: Final = 60.0
 STOP_S: Final = 40.0
+POLL_S: Final = 0.02
 
 _READY: Final = re.compile(r"^ready: \w+ worker (\S+)", re.MULTILINE)
 
@@ -85,7 +86,7 @@ class Worker:
             while not self.worker_id:
                 if not self.is_running:
                     raise AssertionError(f"{self.name} has ended:\n{self.output()[-3000:]}")
-                await anyio.sleep(0.02)
+                await anyio.sleep(POLL_S)
         return self.worker_id
 
     def kill(self) -> None:
@@ -93,16 +94,10 @@ class Worker:
         assert self._process is not None, "was started"
         strike(self.pid or self._process.pid)
 
-    async def replace(self, after_s: float) -> None:
-        """Waits until the killed worker is gone, and a while, then starts another."""
-        await self.wait_ended()
-        await anyio.sleep(after_s)
-        self.start()
-
     def pause(self) -> None:
         """SIGSTOP: nothing runs, connections stay open. The supervisor stops with it, or it would replace the worker."""
         assert self._process is not None, "was started"
-        for pid in dict.fromkeys((self._process.pid, self.pid)):
+        for pid in dict.fromkeys((self.pid or self._process.pid, self._process.pid)):
             strike(pid, signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -164,8 +159,13 @@ class Crew:
         """Starts all and waits until they serve."""
         for worker in self.workers:
             worker.start()
-        for worker in self.workers:
-            await worker.wait_ready()
+        await self.wait_ready()
+
+    async def wait_ready(self, timeout_s: float = READY_S) -> None:
+        """Waits until all serve; somebody else starts those again that end."""
+        with anyio.fail_after(timeout_s):
+            while not all(worker.is_running and worker.worker_id for worker in self.workers):
+                await anyio.sleep(POLL_S)
 
     def close(self) -> None:
         """Asks all to drain, then ends those that do not."""
@@ -198,8 +198,3 @@ def strike(pid: int, number: signal.Signals = signal.SIGKILL) -> bool:
 def now_us() -> int:
     """The machine's clock, which is also the server's."""
     return time.time_ns() // 1000
-
-
-def command_line(arguments: Sequence[str]) -> str:
-    """Writes how to repeat a campaign."""
-    return " ".join(["python -m tests.campaign", *arguments])

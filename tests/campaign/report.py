@@ -73,9 +73,14 @@ def _kills(case: Case) -> list[str]:
         lines.append(f"kill -9 of {kind}: {len(of_kind)}, {len(aimed)} of them aimed")
         for window, count in sorted(Counter(fault.window for fault in aimed).items()):
             lines.append(f"    {count:3} when {MEANING[kind, window]} [{window}]")
-    pauses = sum(fault.what == "pause" for fault in case.faults)
-    if pauses:
-        lines.append(f"pauses of actors beyond their lease: {pauses}")
+    for what, text in (
+        ("pause", "SIGSTOP and SIGCONT of actors"),
+        ("drain", "SIGTERM of workers, each replaced"),
+        ("restart", "orderly restarts of the server"),
+    ):
+        count = sum(fault.what == what for fault in case.faults)
+        if count:
+            lines.append(f"{text}: {count}")
     delays = _delays_us(case)
     if delays:
         lines.append(

@@ -211,6 +211,12 @@ def nobody_died(case: Case) -> list[str]:
     return case.deaths
 
 
+def drained_well(case: Case) -> list[str]:
+    return [
+        f"{f.kind} {f.pid} ended with code {f.code} when told to" for f in case.faults if f.what == "drain" and f.code
+    ]
+
+
 def dead_for_a_reason(case: Case) -> list[str]:
     """Only messages to runs that have ended are among the dead."""
     return [
@@ -249,4 +255,5 @@ RUN_INVARIANTS = [
     Invariant("I30", "only messages to ended runs are dead letters", dead_for_a_reason),
     Invariant("P8", "no run is parked", not_parked),
     Invariant("P7", "no worker ends by itself", nobody_died),
+    Invariant("F56", "a worker that is told to end does so in order", drained_well),
 ]

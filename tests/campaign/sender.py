@@ -63,15 +63,15 @@ class Sender:
         self._on_sending = on_sending
 
     async def send(self, plans: Sequence[Plan]) -> None:
-        """Sends everything at its time; letters of one run in order, hooks each after the acknowledgement of the last."""
+        """Sends everything at its time: a run's hooks each after the acknowledgement of the last, also before its start;
+        what steers it only once its start is acknowledged, because without a run there is nothing to steer.
+        """
         began = anyio.current_time()
         async with anyio.create_task_group() as tasks:
             for plan in plans:
                 hooks = [letter for letter in plan.letters if letter.verb == "hook"]
                 tasks.start_soon(self._send_in_order, plan.key, hooks, began, tasks)
-                for letter in plan.letters:
-                    if letter.verb != "hook":
-                        tasks.start_soon(self._send_in_order, plan.key, [letter], began, tasks)
+                tasks.start_soon(self._start_and_steer, plan, began, tasks)
 
     @property
     def acked(self) -> set[str]:
@@ -81,6 +81,11 @@ class Sender:
     def save(self, path: Path) -> None:
         """Writes the history, one try per line."""
         path.write_bytes(b"".join(msgspec.json.encode(entry) + b"\n" for entry in self.tries))
+
+    async def _start_and_steer(self, plan: Plan, began: float, tasks: anyio.abc.TaskGroup) -> None:
+        start, *others = [letter for letter in plan.letters if letter.verb != "hook"]
+        # In order: a pause that were stored after its resume would last for ever.
+        await self._send_in_order(plan.key, [start, *sorted(others, key=lambda letter: letter.at_s)], began, tasks)
 
     async def _send_in_order(
         self, key: RunKey, letters: Sequence[Letter], began: float, tasks: anyio.abc.TaskGroup

@@ -30,6 +30,8 @@ from campaign.step_invariants import (
     retries_not_early,
     same_input,
 )
+from jetrun.actors.limits import PIN_TIMEOUT_S
+from support.simloop import EPOCH_US
 
 from .replays import Replayer
 from .shapes import judge_of
@@ -206,6 +208,8 @@ def _causes(remains: Remains, first: Line, second: Line) -> Iterator[str]:
             yield "a pause, after which two actor workers carry out the same decision"
     if first.attempt > 1 and remains.scenario.faults.timer_doubled:
         yield "a schedule that fires twice"
+    if _has_two_owners(remains, first, second):
+        yield "an actor worker whose effects took longer than its pin lasts"
     if remains.scenario.faults.notice_lost:
         yield "two owners at once, who have not heard of each other"
     work = ".work.", f".{first.workflow}.{first.run}.{first.command}"
@@ -214,6 +218,21 @@ def _causes(remains: Remains, first: Line, second: Line) -> Iterator[str]:
         is_work = (work[0] in subject or ".retry." in subject) and subject.endswith(work[1])
         if at_us <= second.at_us and (is_work or subject == result):
             yield f"a message was struck: {subject}"
+
+
+def _has_two_owners(remains: Remains, first: Line, second: Line) -> bool:
+    """Tells whether two workers carried out the run's decision at once meanwhile, the earlier one for long."""
+    since_s, until_s = ((line.at_us - EPOCH_US) / 1e6 for line in (first, second))
+    spans = [
+        span
+        for span in remains.carried
+        if span.key == (first.workflow, first.run) and span.began_s <= until_s and span.ended_s >= since_s - EXPLAINED_S
+    ]
+    return any(
+        one.worker != other.worker and one.began_s + PIN_TIMEOUT_S / 2 <= other.began_s <= one.ended_s
+        for one in spans
+        for other in spans
+    )
 
 
 def _of_case(check: Callable[[Case], list[str]]) -> Callable[[Remains], list[str]]:

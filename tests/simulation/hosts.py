@@ -10,6 +10,7 @@ import msgspec
 
 from jetrun.actors.errors import BrokerError
 from jetrun.streams.memory import MemoryBroker, MemoryServer
+from support import simloop
 from support.simloop import Process, SimLoop
 
 from .trace import Trace
@@ -38,6 +39,7 @@ class Host:
     Args:
         pids: Gives out process ids.
         connect: Opens the life's connection.
+        on_end: Hears of the end of each life.
         work: Makes a worker and runs it to its end; gets the life's broker and name, and hands its `drain` on first.
     """
 
@@ -50,6 +52,7 @@ class Host:
         *,
         pids: Callable[[], int],
         connect: Callable[[Host], MemoryBroker],
+        on_end: Callable[[str], None],
         work: Callable[[Host, MemoryBroker, str], Awaitable[None]],
     ) -> None:
         self.name = name
@@ -65,6 +68,7 @@ class Host:
         self._trace = trace
         self._pids = pids
         self._connect = connect
+        self._on_end = on_end
         self._work = work
         self._process: Process | None = None
         self._broker: MemoryBroker | None = None
@@ -153,6 +157,7 @@ class Host:
 
     def _rest(self, down_s: float) -> None:
         self._process = self._broker = self.drain = None
+        self._on_end(self.life)
         for stroke in self.strokes:
             if stroke.pid == self.pid and not stroke.until_us:
                 stroke.until_us = self._loop.now_us()
@@ -169,6 +174,12 @@ class Host:
 
     def _note(self, what: str) -> None:
         self.strokes.append(Stroke(what=what, pid=self.pid, at_us=self._loop.now_us()))
+
+
+def current_process() -> str:
+    """Names the life of which the running code is a part."""
+    process = simloop._process.get()
+    return process.name if process is not None else ""
 
 
 def _lose_unsent(broker: MemoryBroker) -> None:

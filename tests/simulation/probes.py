@@ -4,22 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
+from math import inf
 from typing import Any
 from unittest.mock import patch
 
+import anyio
+import msgspec
+
 from jetrun.actors.actor import Actor
 from jetrun.actors.decision import Decision
+from jetrun.actors.names import RunKey
 from jetrun.streams.effects import Debt, Effects
 from jetrun.streams.loading import Loader
 from jetrun.streams.partition import Partition
 from jetrun.streams.ports import Delivery
 
+from .hosts import current_process
+
 Count = Callable[[str], None]
 
 
+class Carrying(msgspec.Struct):
+    """The time in which one worker carried out what one run's decision owes."""
+
+    key: RunKey
+    worker: str
+    began_s: float
+    ended_s: float = inf
+
+
 @contextmanager
-def probes(count: Count) -> Generator[None]:
-    """Counts what happens inside workers, until the end of the block."""
+def probes(count: Count, carried: list[Carrying]) -> Generator[None]:
+    """Counts what happens inside workers, and notes who carries out effects, until the end of the block."""
     with ExitStack() as stack:
         for target, name, make in (
             (Actor, "fold", _fold),
@@ -29,6 +45,7 @@ def probes(count: Count) -> Generator[None]:
             (Partition, "_on_fired", _on_fired),
         ):
             stack.enter_context(patch.object(target, name, make(getattr(target, name), count)))
+        stack.enter_context(patch.object(Effects, "carry_out", _timed(Effects.carry_out, carried)))
         yield
 
 
@@ -52,6 +69,17 @@ def _carry_out(carry_out: Callable[..., Any], count: Count) -> Callable[..., Any
             if debt.is_repeat and (owed.steps or owed.retries or owed.timers or owed.outcome or owed.closed_steps):
                 count("effects repeated")
         await carry_out(effects, debts)
+
+    return probe
+
+
+def _timed(carry_out: Callable[..., Any], carried: list[Carrying]) -> Callable[..., Any]:
+    async def probe(effects: Effects, debts: Sequence[Debt]) -> None:
+        mine = [Carrying(debt.key, current_process(), anyio.current_time()) for debt in debts]
+        carried.extend(mine)
+        await carry_out(effects, debts)
+        for carrying in mine:
+            carrying.ended_s = anyio.current_time()
 
     return probe
 

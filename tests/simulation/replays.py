@@ -7,6 +7,7 @@ the last decision, as a worker that has just taken over would. Both must come to
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -37,8 +38,9 @@ class Replayer:
     def differs(self, log: RunLog) -> str:
         """Says where the code decides otherwise than the log; empty where it does not."""
         groups = list(_decisions(log.entries))
+        is_cut = any(one.record.more and other.record.undecided for one, other in pairwise(log.entries))
         try:
-            problem = self._live(log, groups)
+            problem = "" if is_cut else self._live(log, groups)  # parked between two parts of a decision
             if not problem and len(groups) > 1 and log.key.workflow not in self._partial:
                 actor = self._loaded(log, groups[:-1])
                 problem = self._fold(actor, groups[-1])
@@ -53,6 +55,10 @@ class Replayer:
             if actor.is_spent:
                 actor.close()
                 actor = self._loaded(log, groups[:index])
+            if group[0].record.parked is not None and not group[0].record.messages:
+                actor.close()  # parked for what was folded before, by a worker that could not make that decision again
+                actor = self._loaded(log, groups[: index + 1])
+                continue
             problem = self._fold(actor, group)
             if problem and log.key.workflow in self._partial:
                 # Whoever decided did not know the code.

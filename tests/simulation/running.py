@@ -11,7 +11,7 @@ from jetrun.streams.telemetry import LOGGER
 from support.simloop import SimLoop, run
 
 from .checks import check
-from .probes import probes
+from .probes import Carrying, probes
 from .scaled import scaled
 from .scenario import CHAOS_S, HEAL_S, Scenario, draw
 from .trace import Trace
@@ -41,10 +41,11 @@ def run_seed(seed: int, *, story_lines: int = 60, logs: bool = False) -> Result:
 def run_scenario(scenario: Scenario, *, story_lines: int = 60, logs: bool = False) -> Result:
     """Runs one scenario."""
     counts: Counter[str] = Counter()
+    carried: list[Carrying] = []
     worlds: list[World] = []
 
     async def main(loop: SimLoop) -> Remains:
-        world = World(loop, scenario, counts)
+        world = World(loop, scenario, counts, carried)
         worlds.append(world)
         if logs:
             handler.target = world.trace.lines
@@ -57,7 +58,7 @@ def run_scenario(scenario: Scenario, *, story_lines: int = 60, logs: bool = Fals
     LOGGER.addHandler(handler)
     problems: list[str]
     try:
-        with scaled(scenario.limits), probes(lambda what: counts.update([what])):
+        with scaled(scenario.limits), probes(lambda what: counts.update([what]), carried):
             remains = run(main, scenario.seed, limit_s=LIMIT_S)
             problems = check(remains)
         callbacks, quiet_after_s = remains.callbacks, remains.quiet_after_s

@@ -25,14 +25,14 @@ from jetrun.streams.memory_faults import Faults
 from jetrun.streams.ports import EXPECT_LAST, WRONG_LAST, Outgoing, PubAck
 from jetrun.streams.step_worker import StepWorker
 from jetrun.streams.subjects import App
-from support import simloop
 from support.simloop import SimLoop
 
 from . import flows
 from .chaos import Chaos
-from .hosts import Host, Stroke
+from .hosts import Host, Stroke, current_process
 from .monitor import Monitor
 from .notebook import Notebook, open_notebook
+from .probes import Carrying
 from .scenario import CHAOS_S, HEAL_S, PARTITIONS, Scenario
 from .sender import Sender
 from .trace import Trace
@@ -78,6 +78,7 @@ class Remains(msgspec.Struct, kw_only=True):
     """Large values by hash."""
     strokes: list[Stroke]
     lost: list[tuple[int, str]]
+    carried: list[Carrying]
     monitor: Monitor
     is_quiet: bool
     open_runs: list[RunKey]
@@ -90,8 +91,9 @@ class Remains(msgspec.Struct, kw_only=True):
 class World:
     """One seed's world."""
 
-    def __init__(self, loop: SimLoop, scenario: Scenario, counts: Counter[str]) -> None:
+    def __init__(self, loop: SimLoop, scenario: Scenario, counts: Counter[str], carried: list[Carrying]) -> None:
         self.counts = counts
+        self._carried = carried
         self.trace = Trace(loop.time)
         self._loop = loop
         self._scenario = scenario
@@ -101,7 +103,8 @@ class World:
         self._monitor = Monitor(self._server, APP, self.trace, loop.now_us)
         self._server.on_trace = self._monitor.hear
         pids = count(1)
-        make = partial(Host, loop, self._server, self.trace, pids=lambda: next(pids), connect=self._connect)
+        connect, on_end = self._connect, self._ended
+        make = partial(Host, loop, self._server, self.trace, pids=lambda: next(pids), connect=connect, on_end=on_end)
         self._actors = [make(f"actors-{n}", work=self._work_actors) for n in range(1, scenario.actors + 1)]
         self._steps = [make(f"steps-{n}", work=self._work_steps) for n in range(1, scenario.steps + 1)]
         self._notebook = Notebook(loop.now_us, self._whose)
@@ -204,6 +207,7 @@ class World:
             objects={name.rpartition("/")[2]: data for name, data in self._server.bucket(APP.values).items()},
             strokes=[*self._chaos.downs, *(stroke for host in hosts for stroke in host.strokes)],
             lost=self._monitor.lost,
+            carried=self._carried,
             monitor=self._monitor,
             is_quiet=quiet_after_s < HEAL_S,
             open_runs=self._open_runs(),
@@ -225,12 +229,16 @@ class World:
     def _connect(self, host: Host) -> MemoryBroker:
         return _Watched(self, host, self._server, clock_skew_us=self._scenario.skew_us)
 
+    def _ended(self, life: str) -> None:
+        for carrying in self._carried:
+            if carrying.worker == life:
+                carrying.ended_s = min(carrying.ended_s, self._loop.time())
+
     def _count(self, what: str) -> None:
         self.counts[what] += 1
 
     def _whose(self) -> int:
-        process = simloop._process.get()
-        name = process.name if process is not None else ""
+        name = current_process()
         return next((host.pid for host in self._steps if host.life == name), 0)
 
     def _heard_line(self, line: Line) -> None:

@@ -44,6 +44,8 @@ class Trouble:
     late_us: int = 50_000
     """Ticks come up to so late."""
     evict: bool = False
+    lost_code: float = 0.0
+    """The worker is replaced by one that does not know the workflow; the next such change brings it back."""
 
 
 CALM = Trouble()
@@ -77,6 +79,7 @@ class Player:
         for one in shape.inputs:
             self._later(START_US + round(one.at_s * SECOND), one.body, one.name)
         for _ in range(TURNS_MAX):
+            self._deploy()
             if not self._events:
                 break
             self._turn(list(self._next_group()))
@@ -97,6 +100,16 @@ class Player:
             message = self.rig.message(body, name, at_us=at_us)
             self.delivered.append(message)
             yield message
+
+    def _deploy(self) -> None:
+        """Takes the code away, or brings it back; in the end it is there."""
+        is_over = not self._events
+        is_lost = self.rig.workflow is None
+        if is_lost and (is_over or self._random.random() < 0.3):
+            self.rig.deploy(self.shape.workflow)
+            self._later(self.rig.now_us, Tick(wake="parked"))
+        elif not is_lost and not is_over and self._random.random() < self._trouble.lost_code:
+            self.rig.deploy(None)
 
     def _turn(self, messages: list[Message]) -> None:
         if self.delivered and self._random.random() < self._trouble.twice:
@@ -209,8 +222,8 @@ def check_prefixes(rig: LogRig) -> None:
     """After each decision of a log, a worker that takes over makes the next one, byte for byte (I6)."""
     records = rig.records
     for index in range(1, len(records)):
-        if records[index - 1].more:
-            continue
+        if records[index - 1].more or not records[index].code:
+            continue  # a worker without the code can but keep messages, and obey a terminate
         actor = rig.replayed(rig.log[:index])
         try:
             _check_next(rig, actor, index)

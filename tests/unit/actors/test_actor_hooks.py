@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-import pytest
-
 from jetrun.actors import HookExpired, hook, sleep, workflow
 from jetrun.actors.errors import DefinitionError
 from jetrun.actors.inbox import Inbox
@@ -231,7 +229,7 @@ def test_hook_of_a_type_that_no_json_fits_fails_where_it_is_asked_for() -> None:
     assert rig.result.startswith("type of hook 'go': asyncio.queues.Queue cannot be read from JSON")
 
 
-def test_kept_hooks_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_hooks_are_bounded_in_number_and_size() -> None:
     rig = LogRig(sleeper)
     rig.start(at_s=0)
     inbox = rig.actor._execution.inbox if rig.actor._execution else Inbox()
@@ -241,7 +239,7 @@ def test_kept_hooks_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPat
     inbox._kept_count, inbox._kept_bytes = 1, HOOKS_KEPT_BYTES_MAX
     inbox.give(rig.message(hook_body(1), "go"), b"1")
 
-    assert [verdict.code for verdict in inbox.refused] == ["payload", "payload"]
+    assert [verdict.code for verdict in inbox.refused] == ["full", "full"]
 
 
 def test_summary_names_the_first_hooks_and_counts_the_rest() -> None:

@@ -28,6 +28,7 @@ troubles = st.builds(
     crash=st.sampled_from([0.0, 0.3]),
     late_us=st.sampled_from([0, 50_000, 3_600_000_000]),
     evict=st.booleans(),
+    lost_code=st.sampled_from([0.0, 0.2]),
 )
 
 
@@ -131,6 +132,24 @@ def test_a_crash_changes_nothing_that_is_decided(shape: Shape, seed: int, evict:
 
 def anonymous(record: Record) -> bytes:
     return encode_record(msgspec.structs.replace(record, nonce=""))
+
+
+@every_shape
+def test_worker_without_the_code_owes_the_same(shape: Shape) -> None:
+    """What a decision asks for is in the log; only the limit of the whole run, and missing parts, need the code."""
+    rig = Player(shape).play()
+    for index in range(1, len(rig.log)):
+        with_code = LogRig(shape.workflow, run=rig.key.run, check=False)
+        without = LogRig(None, name=rig.key.workflow, run=rig.key.run, check=False)
+        for one in (with_code, without):
+            one.objects = rig.objects
+            one.log = rig.log[:index]
+            one.load()
+        expected = msgspec.structs.replace(
+            with_code.owed, timers=[timer for timer in with_code.owed.timers if timer[0] != "max"]
+        )
+        assert essence_of(without.owed) == essence_of(expected)
+        with_code.actor.close()
 
 
 @every_shape
