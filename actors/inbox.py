@@ -61,7 +61,7 @@ class Inbox:
             # It was accepted before its type was known; the next one has its turn.
             reason = _offer(waiter, raw)
             if reason:
-                self._refuse(message, reason)
+                self._refuse(message, "payload", reason)
         if kept is not None and not kept:
             del self._kept[waiter.name]
 

@@ -20,11 +20,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the timer whose tick came before its time by the clock that stamped it: schedule it again (R14)."""
 
     @property
-    def is_early(self) -> bool:
-        """Tells whether a timer has to be scheduled again."""
-        return bool(self.early_timer)
-
-    @property
     def refusal(self) -> Refused:
         """What a record says of a message that it refuses."""
         return Refused(source=self.message.source, seq=self.message.seq, code=self.code, reason=self.reason)

@@ -19,6 +19,7 @@ from ..actors.errors import NotProvisioned
 from ..actors.registry import Registry
 from ..client.settings import Settings
 from ..streams.actor_worker import ActorOptions, ActorWorker
+from ..streams.garbage import calm
 from ..streams.jetstream import JetStream
 from ..streams.lease import ThreadLease
 from ..streams.lifeline import Lifeline
@@ -131,6 +132,7 @@ async def serve(js: JetStream, service: Service) -> int:
     Raises:
         ServerLost: The connection is gone for good.
     """
+    calm()
     told: list[int] = []
 
     def on_signal(number: int) -> None:

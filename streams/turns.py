@@ -124,9 +124,7 @@ class Turns:
         )
         self._appends = Appends(broker, app, give_back=self._give_back)
         self._ready: deque[Slot] = deque()
-        self._wake = anyio.Event()
-        self._has_room = anyio.Event()
-        self._batches = 0
+        self._waiting: list[anyio.Event] = []
         self._loads = anyio.CapacityLimiter(LOADS_MAX)
         self._nonces = 0
         self._turns = 0
@@ -150,7 +148,7 @@ class Turns:
                 slot.is_ready = True
                 self._ready.append(slot)
         if self._ready:
-            self._wake.set()
+            self._call()
 
     @property
     def stats(self) -> Stats:
@@ -183,32 +181,45 @@ class Turns:
         """Forgets a partition's runs: another worker serves them now. Letters in hand stay unacked."""
         self._slots.drop(lambda slot: slot.partition == partition)
 
-    # --- the pump ------------------------------------------------------------------------------------
+    # --- taking turns ----------------------------------------------------------------------------------
     async def run(self) -> None:
         """Takes ready runs in batches until cancelled.
 
         While `_TURNS_MAX` batches are under way the rest gathers: the busier the worker, the larger its batches.
         """
+        async with anyio.create_task_group() as tasks:
+            for _ in range(_TURNS_MAX):
+                tasks.start_soon(self._take_turns)
+
+    async def _take_turns(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake = anyio.Event()
-            while self._ready:
-                if self._batches >= _TURNS_MAX:
-                    self._has_room = anyio.Event()
-                    await self._has_room.wait()
-                batch: list[Slot] = []
-                while self._ready and len(batch) < _BATCH_RUNS:
-                    slot = self._ready.popleft()
-                    slot.is_ready = False
-                    if slot.letters and not slot.is_busy:
-                        slot.is_busy = True
-                        batch.append(slot)
-                if batch:
-                    self._turns += 1
-                    self._batches += 1
-                    self._host.spawn(self._turn, batch)
+            batch = self._next_batch()
+            if self._ready:
+                self._call()
+            if batch:
+                await self._turn(batch)
+            else:
+                called = anyio.Event()
+                self._waiting.append(called)
+                await called.wait()
+
+    def _call(self) -> None:
+        """Wakes one of those that wait for ready runs; where none waits, the next that ends a turn sees them."""
+        if self._waiting:
+            self._waiting.pop().set()
+
+    def _next_batch(self) -> list[Slot]:
+        batch: list[Slot] = []
+        while self._ready and len(batch) < _BATCH_RUNS:
+            slot = self._ready.popleft()
+            slot.is_ready = False
+            if slot.letters and not slot.is_busy:
+                slot.is_busy = True
+                batch.append(slot)
+        return batch
 
     async def _turn(self, batch: list[Slot]) -> None:
+        self._turns += 1
         try:
             pending: list[Pending] = []
             for slot in batch:
@@ -223,8 +234,6 @@ class Turns:
             if pending:
                 await self._complete(pending)
         finally:
-            self._batches -= 1
-            self._has_room.set()
             self._end_turn()
 
     def _end_turn(self) -> None:
@@ -350,7 +359,7 @@ class Turns:
             if not slot.is_ready:
                 slot.is_ready = True
                 self._ready.append(slot)
-                self._wake.set()
+                self._call()
         else:
             self._slots.rest(slot)
 
@@ -429,8 +438,8 @@ class Turns:
             if verdict.code:
                 self._dead += 1
                 await self._effects.bury_verdict(slot.key, verdict, part.letters)
-            elif verdict.is_early and isinstance(verdict.message.body, Tick):
-                await self._again(slot.key, verdict.message.body)
+            elif verdict.early_timer and isinstance(verdict.message.body, Tick):
+                await self._again(slot.key, verdict.early_timer, verdict.message.body)
         for letter in part.letters:
             if id(letter.message) not in rest:
                 self._acks.ack(letter)
@@ -441,9 +450,8 @@ class Turns:
             self._slots.forget(slot)
         self._release(slot)
 
-    async def _again(self, key: RunKey, tick: Tick) -> None:
+    async def _again(self, key: RunKey, name: str, tick: Tick) -> None:
         """Schedules a timer again whose tick was stamped before its time by another server's clock."""
-        name = str(tick.n) if tick.n else "max"
         await self._effects.publish(self._effects.schedule(key, name, tick.due_at_us))
 
     def _serve_short_timers(self, part: Pending) -> None:

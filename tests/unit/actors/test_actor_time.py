@@ -60,7 +60,7 @@ def test_tick_that_is_not_due_is_acked_without_a_record() -> None:
 
     (verdict,) = rig.tick(4, n=1).verdicts
 
-    assert (verdict.code, verdict.is_early, len(rig.log)) == ("", False, 1)
+    assert (verdict.code, verdict.early_timer, len(rig.log)) == ("", "", 1)
 
 
 def test_tick_that_is_early_by_its_own_stamp_is_repeated() -> None:
