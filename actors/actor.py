@@ -16,7 +16,7 @@ from .decision import Decision, Owed, owed_in, owed_of
 from .early import early_timer, end_of_wait, unclaimed
 from .execution import Execution
 from .fold import Fold, refs_of
-from .journal import Journal, in_order, message_of
+from .journal import Journal, has_key, in_order, message_of
 from .limits import EARLY_KEEP_US
 from .messages import Hook, Message, Start, Terminate
 from .names import RunKey
@@ -317,5 +317,5 @@ class Actor:
 
 
 def _refs_in(messages: Iterable[Folded]) -> set[str]:
-    folded = (message_of(folded) for folded in messages if b'"ref"' in bytes(folded.body))
+    folded = (message_of(folded) for folded in messages if has_key(folded.body, b"ref"))
     return {ref.sha256 for ref in map(refs_of, folded) if ref is not None}

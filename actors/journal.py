@@ -138,9 +138,14 @@ class _WithId(msgspec.Struct):
 _ID: Final = msgspec.json.Decoder(_WithId)
 
 
-def _id_of(body: Raw) -> str:
+def has_key(body: Raw, key: bytes) -> bool:
+    """Tells whether a body may have a key, at the cost of a search: False is certain, a key may be written in escapes."""
     raw = bytes(body)
-    return _ID.decode(raw).id if b'"id"' in raw else ""
+    return b'"%b"' % key in raw or b"\\u" in raw
+
+
+def _id_of(body: Raw) -> str:
+    return _ID.decode(body).id if has_key(body, b"id") else ""
 
 
 def message_of(folded: Folded) -> Message:

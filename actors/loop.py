@@ -339,9 +339,11 @@ STANDARD_AS_COMPLETED: Final = asyncio.tasks.as_completed
 
 _ENSURE_FUTURE: Final = getattr(asyncio.tasks, "_ensure_future", asyncio.ensure_future).__code__
 _STANDARD_CODES: Final = frozenset(
-    # Up to 3.11 a set comprehension is a code object of its own, later it is part of the function.
+    # Up to 3.11 a set comprehension is a code object of its own, later it is part of the function; from 3.13 on it is
+    # in the constructor of an iterator.
     [STANDARD_AS_COMPLETED.__code__]
     + [c for c in STANDARD_AS_COMPLETED.__code__.co_consts if getattr(c, "co_name", "") == "<setcomp>"]
+    + [c.__init__.__code__ for c in [getattr(asyncio.tasks, "_AsCompletedIterator", None)] if c is not None]
 )
 
 

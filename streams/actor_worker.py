@@ -325,6 +325,8 @@ class ActorWorker:
         return is_contested != partition.is_contested or not (partition.is_claimed or is_contested)
 
     async def _place_one(self, partition: Partition) -> None:
+        if self._is_draining.is_set():
+            return
         role = self._peers.role(partition.number)
         is_contested = self._peers.is_claimed(partition.number)
         if role == "owner":

@@ -100,7 +100,7 @@ class Partition:
 
     async def release(self) -> None:
         """Stops pulling; what was not acked is found by the successor. Follow it with `unpin` when the last turn ended."""
-        mail, fired = self._mail, self._fired
+        mail, fired, was_claimed = self._mail, self._fired, self.is_claimed
         self._mail = self._fired = None
         self.is_claimed = self._is_settled = False
         self._breaks += 1
@@ -112,7 +112,8 @@ class Partition:
             (fired, self._app.timers, self._app.fired_consumer(self.number)),
         ):
             if consumption is not None:
-                if consumption.pin:
+                # Whatever we know of it: a pin comes with a delivery, and that one may still be on its way.
+                if consumption.pin or was_claimed:
                     self._pins.add((stream, consumer))
                 await consumption.close()
 
@@ -258,18 +259,24 @@ class Partition:
         ]
 
     async def _open_fired(self) -> None:
-        fired = await self._broker.consume(
-            self._app.timers,
-            self._app.fired_consumer(self.number),
-            self._on_fired,
-            batch=_BATCH,
-            credit=_BATCH,
-            is_pinned=True,
-        )
-        if self.is_claimed and self._fired is None:
-            self._fired = fired
-        else:
-            await fired.close()
+        while self.is_claimed and self._fired is None:
+            try:
+                fired = await self._broker.consume(
+                    self._app.timers,
+                    self._app.fired_consumer(self.number),
+                    self._on_fired,
+                    batch=_BATCH,
+                    credit=_BATCH,
+                    is_pinned=True,
+                )
+            except BrokerError as error:
+                log("partition.fired_failed", logging.WARNING, partition=self.number, error=error)
+                await anyio.sleep(_RETRY_S)
+                continue
+            if self.is_claimed and self._fired is None:
+                self._fired = fired
+            else:
+                await fired.close()
 
     # --- ticks -----------------------------------------------------------------------------------------
     def _release_ticks(self) -> None:

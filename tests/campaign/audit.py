@@ -17,7 +17,6 @@ from .faults import Fault
 from .plans import Plan
 from .run_logs import Remains, RunLog
 from .sender import Try
-from .watch import Handout
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,10 +31,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     remains: Remains
     results: dict[tuple[str, str, int, int], list[tuple[int, int]]]
     """When a result of an attempt was seen on the wire, and from whom."""
-    handed_out: dict[tuple[str, str, int, int], list[Handout]]
-    """Every delivery of an attempt's work that was seen on the wire."""
-    work_acked: dict[int, int]
-    """When each work message's ack was seen."""
+    queued: dict[tuple[str, str, int, int], list[int]]
+    """When an attempt was seen on its way into a queue."""
     deaths: list[str]
     lease_us: int
     """Ack wait of the work queues."""

@@ -47,11 +47,9 @@ def story(case: Case, log: RunLog, partitions: int) -> Iterator[str]:
         for line in case.lines
         if (line.workflow, line.run) == log.key
     )
-    for attempt, handouts in case.handed_out.items():
-        for handout in handouts if attempt[:2] == log.key else ():
-            acked = case.work_acked.get(handout.seq)
-            text = f"  work {attempt[2]}/{attempt[3]} seq {handout.seq} handed out, delivery {handout.count}; acked {acked}"
-            found.append((handout.at_us, text))
+    for attempt, times in case.queued.items():
+        if attempt[:2] == log.key:
+            found += [(at_us, f"  work {attempt[2]}/{attempt[3]} on its way into a queue") for at_us in times]
     found.extend(
         (sent.sent_at_us, f"  sent {sent.id} code {sent.code} seq {sent.seq} again {sent.is_again}")
         for sent in case.tries

@@ -14,19 +14,14 @@ import msgspec
 
 from .audit import Case
 from .effects import Line, begins_by_attempt
-from .watch import Handout
 
-ACK_US: Final = 250_000
-"""From the moment that an ack is seen on the wire until the server has surely written it down: it does so ten times a
-second, and an ack that was not written is forgotten by kill -9."""
+HANDOUT_US: Final = 500_000
+"""A delivery may wait so long in a busy worker's socket before the step begins."""
 
-UNSEEN_US: Final = 500_000
-"""Where neither delivery nor ack was seen (the watch had lost its server, too): this much before the begin, and after
-the result."""
-
-
-SEEN_LATE_US: Final = 20_000
-"""The watch may see a delivery a little later than the worker does."""
+ACK_US: Final = 500_000
+"""From the moment that a result is seen on the wire until its ack has surely left and been written down: a busy machine
+needs some time for the first, the server writes acks down ten times a second and forgets the others by kill -9.
+"""
 
 NEVER_US: Final = 1 << 62
 
@@ -58,20 +53,29 @@ def unexplained(case: Case) -> list[str]:
 
 
 def _cause(case: Case, first: Line, second: Line) -> str:
-    before, after = _handout(case, first), _handout(case, second)
-    if before is not None and after is not None and before.seq != after.seq:
-        return _zombie(case, first, second)  # work that was put into the queue a second time
-    from_us = before.at_us if before is not None else first.at_us - UNSEEN_US
-    until_us = min(second.at_us, _settled_us(case, first, before))
+    if _is_queued_again(case, first, second):
+        return _zombie(case, first, second)
+    from_us, until_us = first.at_us - HANDOUT_US, min(second.at_us, _published_us(case, first) + ACK_US)
     for fault in case.faults:
         window = f" ({fault.window})" if fault.window else ""
         after_ms = (fault.at_us - first.at_us) / 1000
-        if fault.kind == "steps" and fault.pid == first.pid and first.at_us <= fault.at_us <= until_us:
+        if (
+            fault.kind == "steps"
+            and fault.what == "kill"
+            and fault.pid == first.pid
+            and from_us < fault.at_us <= until_us
+        ):
             had = "after its effect" if _has_ended(case, first, fault.at_us) else "before its effect"
             return f"step worker {fault.pid} was killed {after_ms:.0f} ms into the attempt, {had}{window}"
         if fault.kind == "server" and fault.at_us <= until_us and fault.until_us >= from_us:
-            return f"the server was killed {after_ms:.0f} ms into the attempt{window}"
+            return f"the server was {fault.what}ed {after_ms:.0f} ms into the attempt{window}"
     return _zombie(case, first, second)
+
+
+def _is_queued_again(case: Case, first: Line, second: Line) -> bool:
+    """Tells whether an actor worker put the attempt into its queue once more after it had begun."""
+    queued = case.queued.get((first.workflow, first.run, first.command, first.attempt), [])
+    return any(first.at_us < at_us < second.at_us for at_us in queued)
 
 
 def _zombie(case: Case, first: Line, second: Line) -> str:
@@ -81,18 +85,10 @@ def _zombie(case: Case, first: Line, second: Line) -> str:
     return ""
 
 
-def _handout(case: Case, line: Line) -> Handout | None:
-    """Finds the delivery that began the attempt: the last one before it."""
-    seen = case.handed_out.get((line.workflow, line.run, line.command, line.attempt), [])
-    return next((handout for handout in reversed(seen) if handout.at_us <= line.at_us + SEEN_LATE_US), None)
-
-
-def _settled_us(case: Case, line: Line, handout: Handout | None) -> int:
-    """When the attempt's ack was surely kept; never, where none was seen."""
-    if handout is not None and handout.seq in case.work_acked:
-        return max(case.work_acked[handout.seq], line.at_us) + ACK_US
+def _published_us(case: Case, line: Line) -> int:
+    """When the attempt's result was seen on the wire; never, where it was not."""
     seen = case.results.get((line.workflow, line.run, line.command, line.attempt), [])
-    return next((at_us + UNSEEN_US for pid, at_us in seen if pid == line.pid and at_us >= line.at_us), NEVER_US)
+    return next((at_us for pid, at_us in seen if pid == line.pid and at_us >= line.at_us), NEVER_US)
 
 
 def _has_ended(case: Case, begun: Line, before_us: int) -> bool:

@@ -1,5 +1,7 @@
 """Watch: hears every publish that is of interest, by core subscriptions, and lets a fault be aimed at one of them.
 
+It never listens to inboxes: the server would take it for the worker that had pulled, and hand messages to the dead.
+
 The server hands a publish to subscribers before, while or just after its stream stores it; whoever is killed in the
 very callback dies within a fraction of a millisecond of that moment.
 """
@@ -79,18 +81,7 @@ class Shot(msgspec.Struct, frozen=True, kw_only=True):
     """The record after which it was fired, for appends."""
 
 
-class Handout(msgspec.Struct, frozen=True, kw_only=True):
-    """One delivery of a work message."""
-
-    seq: int
-    """Of the message in the stream: another one is another message."""
-    count: int
-    at_us: int
-
-
 class _Work(msgspec.Struct):
-    workflow: str
-    run: str
     command: int
     attempt: int
 
@@ -136,10 +127,8 @@ class Watch:
         self.heard: Counter[str] = Counter()
         self.results: dict[tuple[str, str, int, int], list[tuple[int, int]]] = {}
         """By workflow, run, command and attempt: who published the result, and when."""
-        self.handed_out: dict[tuple[str, str, int, int], list[Handout]] = {}
-        """By the same: every delivery of the work."""
-        self.acked: dict[int, int] = {}
-        """By sequence of the work: when its first ack was seen."""
+        self.queued: dict[tuple[str, str, int, int], list[int]] = {}
+        """By the same: when an actor worker put the attempt into its queue, or into that of retries."""
         self.refused_appends: dict[str, int] = {}
         """As each worker's beats say."""
         self._broker = broker
@@ -163,11 +152,11 @@ class Watch:
             (f"{prefix}.live.>", watch._on_live),
             (f"{prefix}.run.>", watch._on_input),
             (f"{prefix}.work.>", watch._on_work),
+            (f"{prefix}.retry.>", watch._on_retry),
             (f"{prefix}.timer.>", watch._on_timer),
             (f"{prefix}.index.ended.>", watch._on_index),
             (f"{prefix}.beat.*", watch._on_beat),
             (f"$JS.ACK.{app.work}.>", watch._on_ack),
-            ("_INBOX.>", watch._on_reply),
         ):
             await broker.listen(subject, on_message)
         asyncio.get_running_loop().add_reader(watch._bell.fileno(), watch._on_bell)
@@ -215,10 +204,20 @@ class Watch:
         elif verb in ("start", "hook"):
             self._see(verb, run=run, actor=owner)
 
-    def _on_work(self, subject: str, _payload: bytes, _reply: str) -> None:
-        run = ".".join(subject.split(".")[4:6])
+    def _on_work(self, subject: str, payload: bytes, _reply: str) -> None:
+        workflow, run = subject.split(".")[4:6]
+        self._note_queued(workflow, run, payload)
         pids = list(self._step_pids.values())
-        self._see("work", run=run, actor=self._deciders.get(run, 0), step=self._rng.choice(pids) if pids else 0)
+        step = self._rng.choice(pids) if pids else 0
+        self._see("work", run=f"{workflow}.{run}", actor=self._deciders.get(f"{workflow}.{run}", 0), step=step)
+
+    def _on_retry(self, subject: str, payload: bytes, _reply: str) -> None:
+        workflow, run = subject.split(".")[3:5]
+        self._note_queued(workflow, run, payload)
+
+    def _note_queued(self, workflow: str, run: str, payload: bytes) -> None:
+        work = msgspec.json.decode(payload, type=_Work)
+        self.queued.setdefault((workflow, run, work.command, work.attempt), []).append(now_us())
 
     def _on_timer(self, subject: str, _payload: bytes, _reply: str) -> None:
         run = ".".join(subject.split(".")[4:6])
@@ -228,17 +227,9 @@ class Watch:
         run = ".".join(subject.split(".")[4:6])
         self._see("index", run=run, actor=self._deciders.get(run, 0))
 
-    def _on_ack(self, subject: str, payload: bytes, _reply: str) -> None:
+    def _on_ack(self, _subject: str, payload: bytes, _reply: str) -> None:
         if payload in (b"", b"+ACK"):
-            self.acked.setdefault(_seq_of(subject), now_us())
             self._see("ack")
-
-    def _on_reply(self, subject: str, payload: bytes, reply: str) -> None:
-        """Hears work on its way to a step worker; every other reply is passed over."""
-        if reply.startswith(f"$JS.ACK.{self._app.work}."):
-            work = msgspec.json.decode(payload, type=_Work)
-            handout = Handout(seq=_seq_of(reply), count=int(reply.split(".")[4]), at_us=now_us())
-            self.handed_out.setdefault((work.workflow, work.run, work.command, work.attempt), []).append(handout)
 
     def _on_beat(self, _subject: str, payload: bytes, _reply: str) -> None:
         with contextlib.suppress(msgspec.DecodeError):
@@ -272,10 +263,6 @@ class Watch:
         """Takes note that a step worker is dead: nothing will reach it any more."""
         for worker in [worker for worker, other in self._step_pids.items() if other == pid]:
             del self._step_pids[worker]
-
-
-def _seq_of(reply: str) -> int:
-    return int(reply.split(".")[5])
 
 
 def key_of(run: str) -> RunKey:

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from .mutants import MUTANTS, SEEDS_MAX, hunt
 from .running import Result, run_seed
 from .scenario import draw
 
@@ -40,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side (default 1)")
     parser.add_argument("--logs", action="store_true", help="with --seed: put what workers log into the story")
     parser.add_argument("--lines", type=int, default=60, help="lines of a story (default 60)")
+    parser.add_argument("--mutants", action="store_true", help="put bugs into the engine: each has to be found")
     options = parser.parse_args(argv)
+    if options.mutants:
+        return _mutants(options.jobs)
     if options.seed is not None:
         return _one(options.seed, lines=options.lines, logs=options.logs)
     return _many(range(options.start, options.start + options.seeds), jobs=options.jobs)
@@ -73,6 +77,22 @@ def _many(seeds: Sequence[int], *, jobs: int) -> int:
     for what in missed:
         print(f"never reached: {what}")
     return 1 if failed or missed else 0
+
+
+def _mutants(jobs: int) -> int:
+    missed = 0
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        for number, seed, problem in pool.imap(_hunt, range(len(MUTANTS))):
+            missed += not seed
+            how = f"seed {seed}: {problem[:150]}" if seed else f"NOT FOUND in {SEEDS_MAX} seeds"
+            print(f"{MUTANTS[number].name}: {how}", flush=True)
+    print(f"{len(MUTANTS)} mutants, {missed} not found")
+    return 1 if missed else 0
+
+
+def _hunt(number: int) -> tuple[int, int, str]:
+    caught = hunt(MUTANTS[number], range(1, SEEDS_MAX + 1))
+    return number, caught.seed, caught.problem
 
 
 def _results(seeds: Iterable[int], jobs: int) -> Iterator[Result]:

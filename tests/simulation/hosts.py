@@ -61,6 +61,8 @@ class Host:
         self.strokes: list[Stroke] = []
         self.deaths: list[str] = []
         self.thawed_at_s = -1e9
+        self.is_serving: Callable[[], bool] = lambda: False
+        """Set by the worker: what serves does not give up for a server that does not answer."""
         self.drain: Callable[[], None] | None = None
         """Set by the worker; None while nobody lives here, or drains."""
         self._loop = loop
@@ -146,7 +148,7 @@ class Host:
                 return  # what is thrown into the coroutines of the dead
             words = f"died: {_short(error)}"
             self._note("death")
-            if not _is_brokers(error):
+            if self.is_serving() or not _is_brokers(error):
                 self.deaths.append(f"{life} {words}")
                 self._trace.lines.extend(traceback.format_exception(error))
             broker.kill()
@@ -157,6 +159,7 @@ class Host:
 
     def _rest(self, down_s: float) -> None:
         self._process = self._broker = self.drain = None
+        self.is_serving = lambda: False
         self._on_end(self.life)
         for stroke in self.strokes:
             if stroke.pid == self.pid and not stroke.until_us:

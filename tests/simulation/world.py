@@ -147,13 +147,13 @@ class World:
                 known_workflows=frozenset(FULL.workflows),
             ),
         )
-        host.drain = worker.drain
+        host.drain, host.is_serving = worker.drain, worker._is_ready.is_set
         await worker.run()
 
     async def _work_steps(self, host: Host, broker: MemoryBroker, life: str) -> None:
         queues: dict[str, int] = dict.fromkeys(QUEUES, self._scenario.concurrency)
         worker = StepWorker(broker, APP, FULL, queues, worker_id=life)
-        host.drain = worker.drain
+        host.drain, host.is_serving = worker.drain, worker.ready.is_set
         await worker.run()
 
     # --- life and end ---------------------------------------------------------------------------------

@@ -123,3 +123,18 @@ def test_ten_thousand_results_are_folded_in_turns() -> None:
 
     assert rig.result == 2_000
     assert len([record for record in rig.records if record.messages]) == 5
+
+
+def test_newest_ids_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many per run, also by whoever reads the log anew (R5)."""
+    monkeypatch.setattr("jetrun.actors.journal.MESSAGE_IDS_MAX", 3)
+    rig = LogRig(counting)
+    rig.start()
+    for name in ("a", "b", "c", "d"):
+        rig.hook("go", message_id=name)
+
+    for _ in range(2):
+        assert [bool(rig.fold(rig.message(hook_body(message_id=n), "go")).verdicts) for n in "bcd"] == [True] * 3
+        rig.load()
+    rig.hook("go", message_id="a")
+    assert rig.last.messages[0].seq == 12

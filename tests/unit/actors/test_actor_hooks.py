@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+import msgspec
+
 from jetrun.actors import HookExpired, hook, sleep, workflow
 from jetrun.actors.errors import DefinitionError
 from jetrun.actors.inbox import Inbox
 from jetrun.actors.limits import HOOKS_KEPT_BYTES_MAX, HOOKS_KEPT_MAX, HOOKS_SHOWN_MAX
-from jetrun.actors.messages import Hook, Ref
+from jetrun.actors.messages import Hook, Ref, decode_body
 from support.log_rig import SECOND, START_US, LogRig, hook_body
 
 
@@ -210,6 +212,29 @@ def test_large_payload_is_read_from_the_store() -> None:
     rig.feed(rig.message(Hook(ref=ref), "go"))
 
     assert rig.result == 300_000
+
+
+def test_keys_written_in_escapes_are_keys() -> None:
+    """JSON allows it: a run must not become one that cannot be read again, nor an id one that is forgotten."""
+
+    @workflow
+    async def sizes() -> list[int]:
+        return [len(await hook("go", str)) for _ in range(3)]
+
+    rig = LogRig(sizes)
+    rig.start()
+    data = b'"' + b"x" * 300_000 + b'"'
+    digest = sha256(data).hexdigest()
+    rig.objects[digest] = data
+    raw = b'{"\\u0072ef":{"sha256":"%b","size":%d},"\\u0069d":"once"}' % (digest.encode(), len(data))
+    for _ in range(2):
+        message = rig.message(hook_body(), "go")
+        rig.feed(msgspec.structs.replace(message, raw=raw, body=decode_body("hook", "go", raw)))
+
+    assert rig.new_actor(rig.log).refs() == {digest}
+    assert len(rig.log) == 2
+    rig.load()
+    assert not rig.actor.is_spent
 
 
 def test_hook_of_a_type_that_no_json_fits_fails_where_it_is_asked_for() -> None:

@@ -70,7 +70,7 @@ def test_null_arguments_by_name_are_none() -> None:
 
 @pytest.mark.parametrize(
     ("verb", "name"),
-    [("strat", ""), ("hook", ""), ("start", "x"), ("hook", "a.b"), ("hook", "*"), ("", ""), ("up", "x")],
+    [("begin", ""), ("hook", ""), ("start", "x"), ("hook", "a.b"), ("hook", "*"), ("", ""), ("up", "x")],
 )
 def test_unknown_verbs_are_refused(verb: str, name: str) -> None:
     assert code_of(verb, b"{}", name) == "verb"
@@ -115,7 +115,7 @@ def test_other_values_than_objects_are_refused(raw: bytes) -> None:
     ("verb", "raw"),
     [
         ("cancel", b'{"stream":"WF_A_MAIL","seq":7}'),
-        ("start", b'{"agrs":[]}'),
+        ("start", b'{"arguments":[]}'),
         ("start", b'{"id":7}'),
         ("start", b'{"ref":{"sha256":"../../other","size":3}}'),
         ("start", b'{"ref":{"sha256":"' + b"A" * 64 + b'","size":3}}'),

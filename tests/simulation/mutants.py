@@ -1,0 +1,194 @@
+"""Mutants: bugs put into the engine on purpose. A simulation that does not find them would not find real ones either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import msgspec
+
+from jetrun.actors.actor import Actor
+from jetrun.actors.fold import Fold
+from jetrun.actors.journal import Journal
+from jetrun.actors.names import RunKey
+from jetrun.actors.retry import RetryPolicy
+from jetrun.streams.appends import Appends
+from jetrun.streams.effects import Debt, Effects
+from jetrun.streams.held import Held
+from jetrun.streams.partition import Partition
+from jetrun.streams.ports import Delivery, Outgoing
+from jetrun.streams.run_log import RunLog
+from jetrun.streams.slots import Pending
+from jetrun.streams.step_worker import StepWorker
+from jetrun.streams.turns import Turns
+
+from .running import run_seed
+
+SEEDS_MAX = 200
+
+
+class Mutant(NamedTuple):
+    """One bug."""
+
+    name: str
+    target: type
+    attribute: str
+    make: Callable[[Any], object]
+    """Makes the replacement of the attribute's value."""
+
+
+class Caught(NamedTuple):
+    """How a mutant was found out; `seed` is 0 where it was not."""
+
+    mutant: Mutant
+    seed: int
+    problem: str
+
+
+@contextmanager
+def bred(mutant: Mutant) -> Generator[None]:
+    """Puts the bug in until the end of the block."""
+    with ExitStack() as stack:
+        original = mutant.target.__dict__[mutant.attribute]
+        stack.enter_context(patch.object(mutant.target, mutant.attribute, mutant.make(original)))
+        yield
+
+
+def hunt(mutant: Mutant, seeds: Iterable[int]) -> Caught:
+    """Runs seeds until one finds the bug."""
+    with bred(mutant):
+        for seed in seeds:
+            for problem in run_seed(seed).problems:
+                if "itself failed" in problem or "Error: " in problem:
+                    raise AssertionError(f"the mutant {mutant.name!r} does not fit the engine any more: {problem}")
+                return Caught(mutant, seed, problem)
+    return Caught(mutant, 0, "")
+
+
+# --- what they do ---------------------------------------------------------------------------------
+def _ack_before_append(complete: Any) -> Any:
+    async def mutant(turns: Turns, pending: list[Pending]) -> None:
+        for part in pending:
+            for letter in part.letters:
+                if letter.delivery.reply:
+                    turns._broker.ack(letter.delivery.reply)
+        await complete(turns, pending)
+
+    return mutant
+
+
+def _without_fence(_entry: Any) -> Any:
+    def mutant(log: RunLog, key: RunKey, raw: bytes, _after_seq: int) -> Outgoing:
+        return Outgoing(log._app.log_of(key), raw)
+
+    return mutant
+
+
+def _effects_before_append(complete: Any) -> Any:
+    async def mutant(turns: Turns, pending: list[Pending]) -> None:
+        debts = [turns._debt(part.actor, is_repeat=False) for part in pending if part.decision.records]
+        await turns._effects.carry_out(debts)
+        await complete(turns, pending)
+
+    return mutant
+
+
+def _skip_repeats(carry_out: Any) -> Any:
+    async def mutant(effects: Effects, debts: Sequence[Debt]) -> None:
+        await carry_out(effects, [debt for debt in debts if not debt.is_repeat])
+
+    return mutant
+
+
+def _forget_park_timer(carry_out: Any) -> Any:
+    async def mutant(effects: Effects, debts: Sequence[Debt]) -> None:
+        plain = [msgspec.structs.replace(d, owed=msgspec.structs.replace(d.owed, parked=None)) for d in debts]
+        await carry_out(effects, plain)
+
+    return mutant
+
+
+def _timers_early(advance: Any) -> Any:
+    def mutant(fold: Fold, at_us: int) -> None:
+        advance(fold, at_us + 1_500_000)
+
+    return mutant
+
+
+def _ack_work_first(report: Any) -> Any:
+    def mutant(worker: StepWorker, held: Held, *rest: Any) -> None:
+        worker._broker.ack(held.reply)
+        report(worker, held, *rest)
+
+    return mutant
+
+
+def _ticks_not_held(_release_ticks: Any) -> Any:
+    def mutant(partition: Partition) -> None:
+        ready = list(partition._ticks.values())
+        partition._ticks.clear()
+        if ready:
+            partition._on_letters(ready)
+
+    return mutant
+
+
+def _no_takeover_read(_left: Any) -> Any:
+    async def mutant(partition: Partition, stream: str, consumer: str, _subject: str) -> list[Delivery]:
+        state = await partition._broker.consumer_state(stream, consumer)
+        partition._mail_order = max(partition._mail_order, state.handed_out)
+        return []
+
+    return mutant
+
+
+def _any_record_is_ours(_find: Any) -> Any:
+    async def mutant(log: RunLog, key: RunKey, _raw: bytes, after_seq: int) -> int | None:
+        last = await log._broker.last(log._app.log, log._app.log_of(key))
+        return last.seq if last is not None and last.seq > after_seq else None
+
+    return mutant
+
+
+def _always_async(value: object) -> Callable[[Any], Any]:
+    def make(_original: Any) -> Any:
+        async def mutant(*_args: Any, **_kwargs: Any) -> object:
+            return value
+
+        return mutant
+
+    return make
+
+
+def _always(value: object) -> Callable[[Any], Any]:
+    return lambda _original: lambda *_args, **_kwargs: value
+
+
+def _never_final(decide: Any) -> Any:
+    def mutant(policy: RetryPolicy, **kwargs: Any) -> int:
+        delay_us = decide(policy, **kwargs)
+        return 300_000 if delay_us is None else delay_us
+
+    return mutant
+
+
+MUTANTS = [
+    Mutant("messages are acked before the append", Turns, "_complete", _ack_before_append),
+    Mutant("appends are not fenced", RunLog, "entry", _without_fence),
+    Mutant("effects go out before the append", Turns, "_complete", _effects_before_append),
+    Mutant("owed effects are not repeated", Effects, "carry_out", _skip_repeats),
+    Mutant("folded deliveries are forgotten", Journal, "has_folded", _always(False)),
+    Mutant("senders' ids are forgotten", Journal, "has_id", _always(False)),
+    Mutant("timers fire early", Fold, "_advance", _timers_early),
+    Mutant("work is acked before its result is stored", StepWorker, "_report", _ack_work_first),
+    Mutant("verdicts are given without a look at the log", Appends, "_is_current", _always_async(True)),
+    Mutant("nobody reads what the owner before had in hand", Partition, "_left", _no_takeover_read),
+    Mutant("ticks do not wait for the mailbox", Partition, "_release_ticks", _ticks_not_held),
+    Mutant("repeated effects do not look for what is under way", Effects, "_is_under_way", _always_async(False)),
+    Mutant("a stranger's record is taken for the own one", RunLog, "_find", _any_record_is_ours),
+    Mutant("half-appended decisions are not finished", Actor, "unfinished", lambda _: property(lambda _actor: None)),
+    Mutant("parked runs are not tried again", Effects, "carry_out", _forget_park_timer),
+    Mutant("retries have no end", RetryPolicy, "decide", _never_final),
+]
