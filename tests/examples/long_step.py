@@ -2,7 +2,7 @@
 
 Try it:
     wfctl dev -m tests.examples.long_step
-    wfctl start film '"/tmp/film.raw"' 500 --wait
+    wfctl start film '"film.raw"' 500 --wait
 """
 
 from __future__ import annotations

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from jetrun.actors.commands import StartTimer
 from jetrun.actors.messages import StepResult, decode_body
+from jetrun.actors.names import RunKey
+from jetrun.actors.records import decode_record
 from jetrun.actors.work import decode_work
 from jetrun.streams.memory import MemoryServer
 from jetrun.streams.subjects import App
@@ -26,6 +29,8 @@ class Monitor:
         self.lost: list[tuple[int, str]] = []
         """When a publish, its answer or a delivery's ack was struck by a fault, and its subject."""
         self.chaos: Chaos | None = None
+        self.on_race: Callable[[RunKey, int], None] | None = None
+        """Hears of each deadline of a `race` as it is decided."""
         self._server = server
         self._app = app
         self._trace = trace
@@ -65,6 +70,14 @@ class Monitor:
             body, tokens = decode_body("step", "", stored.payload), subject.split(".")
             assert isinstance(body, StepResult)
             self._results.add((tokens[4], tokens[5], body.command, body.attempt))
+        elif stream == app.log and ".race." in subject and self.on_race is not None:
+            stored = self._server.stream(stream).get(seq)
+            assert stored is not None
+            key = app.read_run(subject)
+            assert key is not None
+            for command in decode_record(stored.payload).commands:
+                if isinstance(command, StartTimer):
+                    self.on_race(key, command.due_at_us)
         if self.chaos is not None:
             self.chaos.watch_stored(stream, seq, subject)
 

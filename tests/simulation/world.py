@@ -44,6 +44,9 @@ SETTLE_S = 15.0
 """After all is done: longer than an ack wait, so that what is delivered twice is seen."""
 
 ZOMBIE_S = 20.0
+RIVALS_SHARE = 0.6
+LAST_MOMENTS_US = (1, 500, 20_000, 150_000, -1, -20_000)
+"""Before the deadline, and after it."""
 
 FULL = Registry.of_modules([flows.__name__])
 
@@ -112,6 +115,8 @@ class World:
             loop, self._server, APP, scenario, self.trace, actors=self._actors, steps=self._steps, count=self._count
         )
         self._monitor.chaos = self._chaos
+        self._monitor.on_race = self._rival
+        self._rivals = Random(f"rivals/{scenario.seed}")
         self._notebook.on_line = self._heard_line
         open_notebook(self._notebook)
 
@@ -228,6 +233,16 @@ class World:
     # --- inside -----------------------------------------------------------------------------------
     def _connect(self, host: Host) -> MemoryBroker:
         return _Watched(self, host, self._server, clock_skew_us=self._scenario.skew_us)
+
+    def _rival(self, key: RunKey, due_at_us: int) -> None:
+        """Sends the hook that is waited for at the last moment: a deadline is beaten or not, but never lost."""
+        if self._rivals.random() < RIVALS_SHARE:
+            left_us = due_at_us - self._rivals.choice(LAST_MOMENTS_US) - self._loop.now_us()
+            body = msgspec.json.encode({"id": f"rival-{due_at_us}", "payload": 7})
+            hook = Outgoing(APP.input(key, "hook", "go"), body)
+            self._loop.call_later(
+                max(0, left_us) / 1e6, lambda: self._server.accept(hook) if self._server.is_up else None
+            )
 
     def _ended(self, life: str) -> None:
         for carrying in self._carried:
