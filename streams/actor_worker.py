@@ -30,9 +30,11 @@ from ..actors.messages import Tick, encode_body
 from ..actors.names import RunKey
 from ..actors.registry import Registry
 from .answers import Answers
+from .attempts import Attempts
 from .crash_note import CrashNote
 from .effects import Effects, IndexEntry
 from .janitor import Janitor
+from .leftovers import Leftovers
 from .loading import Suspicion
 from .open_runs import OpenRuns
 from .partition import Partition
@@ -125,9 +127,19 @@ class ActorWorker:
             Partition(number, broker, app, key, on_letters=self._turns.deliver, spawn=self.spawn)
             for number in range(partitions)
         ]
-        self._answers = Answers(broker, app)
+        attempts = Attempts(broker, app, actors_key=key, partitions=partitions)
+        self._answers = Answers(broker, app, attempts)
         self._strays = Strays(broker, app, self._effects, on_strays=self._turns.deliver, is_on_duty=self._is_on_duty)
         self._janitor = Janitor(broker, app, partitions=partitions, is_on_duty=self._is_on_duty)
+        self._leftovers = Leftovers(
+            broker,
+            app,
+            self._effects,
+            attempts,
+            partitions=partitions,
+            queues=registry.queues,
+            is_on_duty=self._is_on_duty,
+        )
         self._tasks: anyio.abc.TaskGroup | None = None
         self._is_draining = anyio.Event()
         self._is_ready = anyio.Event()
@@ -177,6 +189,7 @@ class ActorWorker:
                 tasks.start_soon(self._open_runs.run)
                 tasks.start_soon(self._strays.run)
                 tasks.start_soon(self._janitor.run)
+                tasks.start_soon(self._leftovers.run)
                 await self._is_draining.wait()
                 await self._hand_over()
                 tasks.cancel_scope.cancel()

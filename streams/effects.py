@@ -18,12 +18,13 @@ import msgspec
 from ..actors.admission import Verdict
 from ..actors.commands import Retry, RunStep
 from ..actors.decision import Owed
-from ..actors.errors import BadLog, BadMessage, BrokerError, ErrorInfo, OutcomeUnknown
+from ..actors.errors import BadLog, BadMessage, BrokerError, ErrorInfo
 from ..actors.limits import REASON_CHARS_MAX
-from ..actors.messages import Message, Ref, StepResult, Tick, decode_body, encode_body
+from ..actors.messages import Message, Ref, Tick, encode_body
 from ..actors.names import RunKey
 from ..actors.records import Outcome, Summary, decode_record
 from ..actors.work import Work, decode_work, encode_work, token
+from .attempts import Attempts
 from .dead_letter import dead_letter
 from .letters import Letter, Unreadable
 from .ports import EXPECT_LAST, SCHEDULE, SCHEDULE_TARGET, UNKNOWN, WRONG_LAST, Broker, Delivery, Outgoing, Stored
@@ -106,6 +107,7 @@ class Effects:
         self._app = app
         self._key = actors_key
         self._partitions = partitions
+        self._attempts = Attempts(broker, app, actors_key=actors_key, partitions=partitions)
 
     async def carry_out(self, debts: Sequence[Debt]) -> None:
         """Carries out all debts; on return every effect is durable (notices are sent)."""
@@ -342,18 +344,8 @@ class Effects:
         queued = await self._broker.last(self._app.work, work)
         if queued is not None and _attempt_in(queued) >= attempt:
             return True
-        mailbox = self._app.mailbox(partition_of(key.run, self._partitions), key, "step")
-        newest = await self._broker.last(self._app.mail, mailbox)
-        stored = await self._broker.read(self._app.mail, mailbox) if newest is not None else []
-        if newest is not None and (not stored or stored[-1].seq < newest.seq):
-            raise OutcomeUnknown(f"{mailbox} was read up to before message {newest.seq}, the newest; ask again")
-        for message in stored:
-            try:
-                body = decode_body("step", "", message.payload)
-            except BadMessage:
-                continue
-            if isinstance(body, StepResult) and body.command == command.n and body.attempt >= attempt:
-                return True
+        if await self._attempts.is_in_mailbox(key, command.n, attempt):
+            return True
         return await self._is_advanced(debt)
 
     async def _is_advanced(self, debt: Debt) -> bool:

@@ -196,8 +196,8 @@ class JetStream:
         )
         return purged.purged
 
-    async def delete(self, stream: str, subject: str) -> int:
-        found = await self.read(stream, subject)
+    async def delete(self, stream: str, subject: str, *, to_seq: int = 0) -> int:
+        found = await self.read(stream, subject, to_seq=to_seq)
         deleted = 0
         for start in range(0, len(found), _DELETES_AT_ONCE):
             deletes = (self._delete(stream, stored.seq) for stored in found[start : start + _DELETES_AT_ONCE])

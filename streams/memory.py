@@ -154,8 +154,8 @@ class MemoryBroker:
         assert not (keep and to_seq), "the server takes one of the two"
         return await self._call(API, lambda: self._server.purge(stream, subject, keep, to_seq))
 
-    async def delete(self, stream: str, subject: str) -> int:
-        return await self._call(API, lambda: self._server.purge(stream, subject, 0, 0))
+    async def delete(self, stream: str, subject: str, *, to_seq: int = 0) -> int:
+        return await self._call(API, lambda: self._server.purge(stream, subject, 0, to_seq))
 
     async def stream_state(self, stream: str) -> StreamState:
         return await self._call(API, lambda: self._server.stream(stream).state)

@@ -220,8 +220,12 @@ class Broker(Protocol):
         """
         ...
 
-    async def delete(self, stream: str, subject: str) -> int:
+    async def delete(self, stream: str, subject: str, *, to_seq: int = 0) -> int:
         """Deletes a subject's messages one by one and returns how many. Idempotent.
+
+        Args:
+            subject: A filter with wildcards is allowed.
+            to_seq: Last sequence that may go; 0 for the end.
 
         For streams whose consumers have messages out: a purge by subject moves their ack floor over deliveries that
         are not acked, and after its next start the server never makes those again (seen on 2.15.1).

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import anyio
+import anyio.lowlevel
 
 from ..actors.actor import Actor
 from ..actors.errors import BadLog, BrokerError
@@ -21,6 +22,8 @@ from .telemetry import log
 
 _BACKOFF_FIRST_S: Final = 0.02
 _BACKOFF_MAX_S: Final = 2.0
+_RECORDS_PER_TURN: Final = 256
+"""Records read between two turns of the loop: some 2 ms."""
 
 
 class RunLog:
@@ -105,6 +108,23 @@ class RunLog:
         last = await self._broker.last_direct(self._app.log, self._app.log_of(key))
         return decode_record(last.payload) if last is not None else None
 
+    async def records(self, key: RunKey) -> list[Record]:
+        """Reads all records of a run, up to the one that the leader has last; what is no record is skipped (R4).
+
+        Raises:
+            BadLog: A record is of a newer version, or the end of the log is missing.
+        """
+        records: list[Record] = []
+        for count, message in enumerate(await self._read(key), 1):
+            if not count % _RECORDS_PER_TURN:
+                await anyio.lowlevel.checkpoint()
+            try:
+                records.append(decode_record(message.payload))
+            except BadLog as error:
+                if error.is_newer:
+                    raise
+        return records
+
     async def read_into(self, actor: Actor) -> Record | None:
         """Reads the whole log into an actor, skipping what does not chain (R4).
 
@@ -114,9 +134,7 @@ class RunLog:
         Raises:
             BadLog: A record is of a newer version, or the end of the log is missing.
         """
-        subject = self._app.log_of(actor.key)
-        last_seq = await self.last_seq(actor.key)
-        stored = await self._broker.read(self._app.log, subject) if last_seq else []
+        stored = await self._read(actor.key)
         newest: Record | None = None
         skipped = 0
         for message in stored:
@@ -125,11 +143,17 @@ class RunLog:
             if record is not None and record.messages:
                 newest = record
         actor.journal.seq = stored[-1].seq if stored else 0  # strangers' messages count for the fence
-        if actor.journal.seq < last_seq:
-            raise BadLog(f"the log of {actor.key} ends at {actor.journal.seq}, its leader has {last_seq}; try again")
         if skipped:
             log("log.strange_messages", run=actor.key, count=skipped)
         return newest
+
+    async def _read(self, key: RunKey) -> list[Stored]:
+        last_seq = await self.last_seq(key)
+        stored = await self._broker.read(self._app.log, self._app.log_of(key)) if last_seq else []
+        end = stored[-1].seq if stored else 0
+        if end < last_seq:
+            raise BadLog(f"the log of {key} ends at {end}, its leader has {last_seq}; try again")
+        return stored
 
 
 def _read_one(actor: Actor, message: Stored, *, is_alone: bool) -> Record | None:

@@ -16,6 +16,7 @@ from logging import DEBUG, ERROR, WARNING
 from typing import Final
 
 import anyio
+from anyio.abc import TaskGroup
 
 from ..actors.errors import BadMessage, BrokerError, DefinitionError
 from ..actors.limits import (
@@ -33,6 +34,7 @@ from ..actors.messages import Ref, encode_body
 from ..actors.names import RunKey, check_token
 from ..actors.work import VERSION, Work, decode_work, version_of
 from .dead_letter import dead_letter
+from .doubts import Doubts
 from .held import Held, Identity
 from .intake import Intake
 from .lease import Lease, LoopLease
@@ -87,6 +89,7 @@ class StepWorker:
         self._intakes = [Intake(queue, concurrency) for queue, concurrency in queues.items()]
         self._lease = lease if lease is not None else LoopLease(broker)
         self._drain_s = drain_s
+        self._doubts = Doubts(broker, app)
         self._started_at_us = broker.now_us()
         self._inline_bytes_max = min(VALUE_INLINE_BYTES_MAX, broker.payload_bytes_max // 2)
         self._held: dict[Identity, Held] = {}
@@ -98,6 +101,7 @@ class StepWorker:
         self._is_watching = False
         self._bench: Bench
         self._results: Results
+        self._tasks: TaskGroup
 
     @property
     def running(self) -> int:
@@ -126,6 +130,8 @@ class StepWorker:
         stops = await self._broker.listen(self._app.stop(RunKey("*", "*")), self._on_stop)
         try:
             async with anyio.create_task_group() as tasks:
+                self._tasks = tasks
+                await self._doubts.begin(tasks.start_soon)
                 self._results = Results(self._broker, tasks, self._on_stored, self._shortened)
                 tasks.start_soon(self._lease.run, self._held)
                 for intake in self._intakes:
@@ -211,8 +217,24 @@ class StepWorker:
             self._refuse(held, delivery, error)
             return
         held.work = work
-        if delivery.deliveries > (work.recoveries_max or STEP_RECOVERIES_MAX):
-            self._report(held, work, worker_died(work, delivery.deliveries - 1))
+        if self._doubts.is_doubtful(held.intake.queue, delivery, work):
+            self._tasks.start_soon(self._take_if_open, held, work, delivery.deliveries)
+        else:
+            self._run(held, work, delivery.deliveries)
+
+    async def _take_if_open(self, held: Held, work: Work, deliveries: int) -> None:
+        is_open = await self._doubts.is_open(work)
+        if self._held.get(held.identity) is not held:
+            return  # given up meanwhile
+        if is_open:
+            self._run(held, work, deliveries)
+        else:
+            log("work.settled", step=work.name, run=work.key, command=work.command, attempt=work.attempt)
+            self._on_stored([held])
+
+    def _run(self, held: Held, work: Work, deliveries: int) -> None:
+        if deliveries > (work.recoveries_max or STEP_RECOVERIES_MAX):
+            self._report(held, work, worker_died(work, deliveries - 1))
             return
         step = self._steps.get(work.name)
         if step is None:

@@ -73,9 +73,12 @@ def _cause(case: Case, first: Line, second: Line) -> str:
 
 
 def _is_queued_again(case: Case, first: Line, second: Line) -> bool:
-    """Tells whether an actor worker put the attempt into its queue once more after it had begun."""
+    """Tells whether an actor worker put the attempt into its queue once more before it began again.
+
+    Counted, not ordered: what is seen on the wire is written down some milliseconds after it happened.
+    """
     queued = case.queued.get((first.workflow, first.run, first.command, first.attempt), [])
-    return any(first.at_us < at_us < second.at_us for at_us in queued)
+    return sum(at_us < second.at_us for at_us in queued) > 1
 
 
 def _zombie(case: Case, first: Line, second: Line) -> str:

@@ -37,6 +37,19 @@ async def test_deleting_by_a_filter_takes_all_that_it_covers(world: World) -> No
 
 
 @contract
+async def test_deleting_stops_at_a_sequence(world: World) -> None:
+    """What was queued since would go with what is left behind."""
+    broker = await world.connect()
+    queue = Queue(world)
+    acks = await broker.publish_many([queue.message(command) for command in range(1, 5)])
+
+    assert await broker.delete(queue.stream, world.app.work_filter("default"), to_seq=acks[1].seq) == 2
+    left = await broker.read(queue.stream, world.app.work_of_run(queue.key))
+
+    assert [message.seq for message in left] == [acks[2].seq, acks[3].seq]
+
+
+@contract
 async def test_deleted_work_is_not_delivered_and_its_ack_does_no_harm(world: World) -> None:
     """A step of a cancelled run would run, or another's ack would be lost."""
     broker = await world.connect()

@@ -16,6 +16,7 @@ from jetrun.actors.messages import StepResult, decode_body
 from jetrun.actors.names import RunKey
 from jetrun.actors.step import Step, step
 from jetrun.actors.work import Work, encode_work
+from jetrun.streams.answers import ATTEMPT, AttemptAnswer, AttemptQuestion
 from jetrun.streams.lease import Lease
 from jetrun.streams.memory import MemoryBroker, MemoryServer
 from jetrun.streams.ports import Outgoing, PubAck
@@ -99,6 +100,24 @@ class Rig:
         self.processes: dict[str, Process] = {}
         self._brokers: dict[str, MemoryBroker] = {}
         self.ended: dict[str, asyncio.Task[None]] = {}
+        self.asked: list[AttemptQuestion] = []
+        self.settled: set[tuple[int, int]] = set()
+        """Commands and attempts that nobody waits for any more."""
+        self.is_silent = False
+        """Nobody answers, as where no actor worker runs."""
+
+    async def answer(self) -> None:
+        """Answers step workers in place of an actor worker, which they ask about old work."""
+
+        def on_ask(_subject: str, payload: bytes, reply: str) -> None:
+            if self.is_silent:
+                return
+            asked = msgspec.json.decode(payload, type=AttemptQuestion)
+            self.asked.append(asked)
+            answer = AttemptAnswer(is_open=(asked.command, asked.attempt) not in self.settled)
+            self.broker.notify(reply, msgspec.json.encode(answer))
+
+        await self.broker.listen(APP.ask(RunKey("*", "*"), ATTEMPT), on_ask, queue="actors")
 
     async def start(
         self,
@@ -199,6 +218,8 @@ def simulate(main: Callable[[Rig], Awaitable[None]], *, seed: int = 1, limit_s: 
     """Runs a test in virtual time."""
 
     async def simulation(loop: SimLoop) -> None:
-        await main(Rig(loop))
+        rig = Rig(loop)
+        await rig.answer()
+        await main(rig)
 
     run(simulation, seed, limit_s=limit_s)
