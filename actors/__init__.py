@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .attempt import Attempt, attempt
 from .errors import (
+    CompensationFailure,
     DefinitionError,
     FatalError,
     HookExpired,
@@ -17,15 +18,18 @@ from .errors import (
     NotDeterministic,
     NotInWorkflow,
     RetryableError,
+    SagaError,
     StepFailed,
 )
 from .primitives import RunInfo, hook, info, now, random, shield, sleep, uuid4
+from .saga import Saga, saga
 from .step import Step, step
 from .workflow import Call, Workflow, call, workflow
 
 __all__ = [
     "Attempt",
     "Call",
+    "CompensationFailure",
     "DefinitionError",
     "FatalError",
     "HookExpired",
@@ -37,6 +41,8 @@ __all__ = [
     "NotInWorkflow",
     "RetryableError",
     "RunInfo",
+    "Saga",
+    "SagaError",
     "Step",
     "StepFailed",
     "Workflow",
@@ -46,6 +52,7 @@ __all__ = [
     "info",
     "now",
     "random",
+    "saga",
     "shield",
     "sleep",
     "step",

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import builtins
 import sys
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
+
+_FAILURES_SHOWN_MAX: Final = 10
+_TEXT_SHOWN_MAX: Final = 200
 
 
 class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -110,6 +114,37 @@ class StepFailed(JetrunError):
 
 class HookExpired(JetrunError, TimeoutError):
     """Raised in workflow code when a hook's timeout passes before a payload arrives."""
+
+
+class CompensationFailure(NamedTuple):
+    """A compensation that failed for good."""
+
+    name: str
+    """The step's name, or the function's."""
+    error: BaseException
+
+
+class SagaError(JetrunError):
+    """Raised in workflow code by a saga that failed and could not be undone whole; `__cause__` is why it failed."""
+
+    failures: tuple[CompensationFailure, ...] = ()
+    """In the order in which the compensations were tried; those that are not named here succeeded."""
+
+    @classmethod
+    def of(cls, failures: Sequence[CompensationFailure], *, count: int, original: BaseException) -> SagaError:
+        """Makes the error that names them.
+
+        Args:
+            count: Compensations that were tried.
+            original: What left the saga's block.
+        """
+        shown = [f"{name}: {_short(error)}" for name, error in failures[:_FAILURES_SHOWN_MAX]]
+        if len(failures) > len(shown):
+            shown.append(f"{len(failures) - len(shown)} more")
+        failed = f"{len(failures)} of {count} compensation(s) failed ({'; '.join(shown)})"
+        error = cls(f"{failed} after {_short(original)}; undo by hand what they were to undo")
+        error.failures = tuple(failures)
+        return error
 
 
 # --- what callers of a run get -----------------------------------------------------------------------
@@ -288,6 +323,17 @@ class PortInUse(BrokerError):
 def qualified_name(cls: type[BaseException]) -> str:
     """Names a class as `ErrorInfo.type` does."""
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _short(error: BaseException) -> str:
+    """Names an error in another one's message: class and text, never raises."""
+    try:
+        text = str(error)
+    except Exception as broken:  # noqa: BLE001  whatever __str__ does, the failure itself is what counts
+        text = f"<no message: __str__ raised {type(broken).__name__}>"
+    name = type(error).__name__
+    shown = text if len(text) <= _TEXT_SHOWN_MAX else text[: _TEXT_SHOWN_MAX - 1] + "…"
+    return f"{name}: {shown}" if shown else name
 
 
 def known_class(name: str) -> type[Exception] | None:

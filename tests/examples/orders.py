@@ -10,12 +10,10 @@ Try it:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from functools import partial
 
 import msgspec
 
-from jetrun.actors import FatalError, hook, shield, step, workflow
+from jetrun.actors import FatalError, hook, saga, step, workflow
 
 CREDIT_CENTS = 100_000
 SHELVES = {"book": "A-1", "lamp": "C-7"}
@@ -85,20 +83,14 @@ async def screen(receipt: Receipt) -> int:
 @workflow(max_duration="7d")
 async def order(order_id: str, cents: int = 4200, article: str = "book") -> Confirmation:
     """Charges, reserves and screens; then a person decides within a day."""
-    undo: list[Callable[[], Awaitable[None]]] = []
-    try:
-        # Each undo is listed before its step is asked for: a step that failed or was given up may have had its effect,
+    async with saga() as undo:
+        # Each undo is registered before its step is asked for: a step that failed or was given up may have had its effect,
         # or may still have it.
-        undo.append(partial(refund, order_id))
+        undo.compensate(refund, order_id)
         receipt = await charge(order_id, cents)
-        undo.append(partial(release, order_id))
+        undo.compensate(release, order_id)
         shelf, risk = await asyncio.gather(reserve(order_id, article), screen(receipt))
         approval = await hook("approval", Approval, timeout="24h")
         if not approval.ok:
             raise NotApproved(f"{approval.reviewer} said no")
-    except (Exception, asyncio.CancelledError):
-        async with shield():  # a cancel that comes now waits until everything is undone
-            for compensate in reversed(undo):
-                await compensate()
-        raise
     return Confirmation(receipt, shelf, risk, approval.reviewer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, assert_type
 
-from jetrun.actors import Call, Step, Workflow, call, hook, step, workflow
+from jetrun.actors import Call, Saga, Step, Workflow, call, hook, saga, step, workflow
 from jetrun.actors.records import Record
 from jetrun.client import Client, DeadLetter, Event, RunHandle, RunStatus, RunSummary
 
@@ -32,6 +32,19 @@ async def order(order_id: str, *, express: bool = False) -> str:
     assert_type(await charge(order_id, cents=4200), float)
     assert_type(await hook("approval", Approval), Approval)
     return f"{order_id} {express}"
+
+
+async def recount(words: list[str]) -> None: ...
+
+
+@workflow
+async def careful(order_id: str) -> None:
+    async with saga(parallel=True) as s:
+        assert_type(s, Saga)
+        assert_type(s.compensate(charge, order_id, cents=-4200), None)
+        s.compensate(count, ["word"])
+        s.compensate(recount, words=["word"])
+        s.compensate(lambda: charge(order_id, 1))
 
 
 @workflow(name="bill", max_duration="7d")
