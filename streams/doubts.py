@@ -44,6 +44,7 @@ class Doubts:
         """Sequence of the newest work of the time before this connection; unknown while it is being read."""
         self._unanswered_until_s = 0.0
         self._connections = 0
+        self._is_over = False
 
     async def begin(self, spawn: Callable[..., object]) -> None:
         """Reads where the stream stands, now and after every reconnect.
@@ -58,6 +59,10 @@ class Doubts:
         state = await self._broker.stream_state(self._app.work)
         if not self._connections:
             self._stored_before = state.last_seq
+
+    def end(self) -> None:
+        """Stops looking: the worker's tasks end. Idempotent."""
+        self._is_over = True
 
     def is_doubtful(self, queue: str, delivery: Delivery, work: Work) -> bool:
         """Tells whether work may be done already. To be called once for each delivery, in order."""
@@ -100,6 +105,8 @@ class Doubts:
 
     # --- the stream -------------------------------------------------------------------------------
     def _begin_again(self, spawn: Callable[..., object]) -> None:
+        if self._is_over:
+            return
         self._connections += 1
         self._stored_before = _UNKNOWN_SEQ  # until it is known, everything is doubtful
         spawn(self._look_again, self._connections)

@@ -142,6 +142,7 @@ class StepWorker:
                 await self._finish_running()
                 tasks.cancel_scope.cancel()
         finally:
+            self._doubts.end()
             with anyio.CancelScope(shield=True):
                 await self._leave()
                 with anyio.move_on_after(_LEAVE_S):
