@@ -275,7 +275,7 @@ INVARIANTS = [
     Invariant("I19", "a cancel that was applied in time cancels", cancels_heeded_in_time),
     Invariant("I19", "nothing ends that nobody ended", _of_case(ends_have_causes)),
     Invariant("I30", "only what cannot be applied is dead", dead_for_a_reason),
-    Invariant("I36", "a result is durable before its work is acked", result_before_ack),
+    Invariant("I36", "work is acked once its result is durable or nobody waits for it", result_before_ack),
     Invariant("P4", "a side effect is repeated only where a fault explains it", explained),
     Invariant("P8", "no run is parked without a reason", parked_for_a_reason),
 ]
