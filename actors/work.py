@@ -6,7 +6,9 @@ step worker that may publish results cannot invent them for steps that it was ne
 
 from __future__ import annotations
 
-import hmac
+from functools import lru_cache
+from hashlib import blake2b
+from hmac import compare_digest
 from typing import Final
 
 import msgspec
@@ -20,7 +22,7 @@ VERSION: Final = 1
 """Of the message; a worker leaves newer ones to newer workers."""
 
 TOKEN_DIGITS: Final = 32
-"""Hex digits of a token: 128 of the 256 bits, beyond any guessing through a public door."""
+"""Hex digits of a token: 128 bits, beyond any guessing through a public door."""
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -124,14 +126,22 @@ def token(key: bytes, run: RunKey, command: int, attempt: int) -> str:
     """Makes the token of one attempt.
 
     Args:
-        key: The secret of the app's actor workers.
+        key: The secret of the app's actor workers, at most 64 bytes.
     """
+    # Keyed BLAKE2b is a MAC by design, and four times cheaper than HMAC: one is made and one checked per attempt.
+    mac = _keyed(key).copy()
     # Names hold no slash, so that different attempts never share a text.
-    text = f"{run.workflow}/{run.run}/{command}/{attempt}"
-    return hmac.digest(key, text.encode(), "sha256").hex()[:TOKEN_DIGITS]
+    mac.update(f"{run.workflow}/{run.run}/{command}/{attempt}".encode())
+    return mac.hexdigest()
 
 
 def is_token_valid(key: bytes, run: RunKey, command: int, attempt: int, given: str) -> bool:
     """Tells whether a result's token is that attempt's, in a time that says nothing about where they differ."""
     expected = token(key, run, command, attempt)
-    return hmac.compare_digest(expected.encode(), given.encode(errors="replace"))
+    return compare_digest(expected.encode(), given.encode(errors="replace"))
+
+
+@lru_cache(maxsize=4)
+def _keyed(key: bytes) -> blake2b:
+    """Begins a MAC; whoever goes on with it takes a copy."""
+    return blake2b(key=key, digest_size=TOKEN_DIGITS // 2)
