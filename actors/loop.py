@@ -150,21 +150,24 @@ class Loop(asyncio.AbstractEventLoop):
     def kill(self) -> None:
         """Ends the loop: nothing runs any more. Clean-up code of workflows is closed, its commands are ignored."""
         self.is_stopped = True
-        outer = self._enter()
-        try:
-            for _ in range(CLOSES_MAX):  # a `finally` that awaits takes one more, and may have made new tasks
-                self._ready.clear()
-                left = [task for task in self._tasks.values() if _is_open(task)]
-                if not left:
-                    break
-                for task in left:
-                    _close(task)
-            else:
-                _NEVER_COLLECTED.extend(filter(_is_open, self._tasks.values()))
-        finally:
-            self._leave(outer)
+        if any(map(_is_open, self._tasks.values())):  # a run that has ended has none
+            outer = self._enter()
+            try:
+                self._close_all()
+            finally:
+                self._leave(outer)
         self._ready.clear()
         self._tasks.clear()
+
+    def _close_all(self) -> None:
+        for _ in range(CLOSES_MAX):  # a `finally` that awaits takes one more, and may have made new tasks
+            self._ready.clear()
+            left = [task for task in self._tasks.values() if _is_open(task)]
+            if not left:
+                return
+            for task in left:
+                _close(task)
+        _NEVER_COLLECTED.extend(filter(_is_open, self._tasks.values()))
 
     def _enter(self) -> _Outer:
         """Becomes the running loop; the one that ran, and its current task, step back."""
