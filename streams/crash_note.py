@@ -69,9 +69,9 @@ class CrashNote:
         """Notes the run whose code is about to run."""
         if self._map is not None:
             deaths = max(self._deaths.get(key, 0) + 1, deliveries) if self._deaths else deliveries
-            text = b" %d %b\n" % (deaths, str(key).encode())
+            text = f" {deaths} {key.workflow}/{key.run}\n".encode()
             self._map[1 : 1 + len(text)] = text
-            self._map[0:1] = _FOLDING
+            self._map[0:1] = _FOLDING  # last: a process that dies in between has noted nothing
 
     def idle(self) -> None:
         """Takes the note back: the code has come to rest."""
@@ -80,7 +80,7 @@ class CrashNote:
 
     def forgive(self, key: RunKey) -> None:
         """Forgets a run's deaths: it has gone on after all (to replay its log is not enough), or is parked."""
-        if self._map is not None and self._deaths.pop(key, 0):
+        if self._deaths and self._map is not None and self._deaths.pop(key, 0):
             self._write_deaths()
 
     def blocked(self) -> None:

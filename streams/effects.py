@@ -8,9 +8,9 @@ an actor worker died (R8). What is not answered is repeated until it is, or the 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
 import anyio
 import msgspec
@@ -39,6 +39,8 @@ _BACKOFF_FIRST_S: Final = 0.02
 _BACKOFF_MAX_S: Final = 2.0
 _NOTICE_BYTES_MAX: Final = 64 * 1024
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_IF_FREE: Final = {EXPECT_LAST: "0"}
+"""Stores a message only where its subject holds none (R8)."""
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -81,6 +83,10 @@ class Debt(msgspec.Struct, frozen=True):
     """At hand for the run: dead letters made of them keep their headers."""
 
 
+_Sent: TypeAlias = tuple[Outgoing, Debt, RunStep | None]
+"""A message, whose it is, and the step that it asks for if it asks for one."""
+
+
 def done_of(key: RunKey, outcome: Outcome) -> Done:
     """Makes the public form of an outcome."""
     return Done(
@@ -111,7 +117,7 @@ class Effects:
 
     async def carry_out(self, debts: Sequence[Debt]) -> None:
         """Carries out all debts; on return every effect is durable (notices are sent)."""
-        batch: list[tuple[Outgoing, Debt, RunStep | None]] = []
+        batch: list[_Sent] = []
         slow: list[Debt] = []
         purges: list[Debt] = []
         for debt in debts:
@@ -122,11 +128,10 @@ class Effects:
             if debt.is_repeat or owed.retries:
                 slow.append(debt)
             else:
-                batch.extend((self._work(debt.key, c, 1, c.n), debt, c) for c in owed.steps)
-            batch.extend((self._timer(debt.key, name, due), debt, None) for name, due in owed.timers)
-            batch.extend((message, debt, None) for message in self._index(debt))
-            if owed.parked is not None:
-                batch.append((self._timer(debt.key, "park", owed.parked.retry_at_us), debt, None))
+                batch += [(self._work(debt.key, command), debt, command) for command in owed.steps]
+            batch += [(self._timer(debt.key, name, due_at_us), debt, None) for name, due_at_us in owed.timers]
+            if owed.outcome is not None or owed.parked is not None:
+                batch += self._standing(debt)
             if owed.closed_steps or owed.closed_timers or owed.outcome is not None or owed.is_unparked:
                 purges.append(debt)
         if batch:
@@ -226,10 +231,9 @@ class Effects:
         subject = self._app.mailbox(partition_of(key.run, self._partitions), key, verb)
         return Delivery(subject, message.raw, message.seq, message.at_us, 1, 0, "")
 
-    def _work(self, key: RunKey, command: RunStep, attempt: int, _n: int) -> Outgoing:
-        return Outgoing(
-            self._app.work_of(command.queue, key, command.n), self._work_body(key, command, attempt), {EXPECT_LAST: "0"}
-        )
+    def _work(self, key: RunKey, command: RunStep) -> Outgoing:
+        """Makes the message of a step's first attempt."""
+        return Outgoing(self._app.work_of(command.queue, key, command.n), self._work_body(key, command, 1), _IF_FREE)
 
     def _work_body(self, key: RunKey, command: RunStep, attempt: int) -> bytes:
         return encode_work(
@@ -254,6 +258,16 @@ class Effects:
         headers = {SCHEDULE: f"@at {instant(due_at_us)}", SCHEDULE_TARGET: self._app.fired(partition, key)}
         return Outgoing(self._app.timer(partition, key, name), encode_body(Tick(n=n, due_at_us=due_at_us)), headers)
 
+    def _standing(self, debt: Debt) -> Iterator[_Sent]:
+        """Makes what says of a run that it does not go on by itself."""
+        parked = debt.owed.parked
+        if debt.owed.outcome is not None:
+            yield self.index_entry("ended", debt.key, debt.summary), debt, None
+        elif parked is not None:
+            yield self.index_entry("parked", debt.key, debt.summary), debt, None
+        if parked is not None:
+            yield self._timer(debt.key, "park", parked.retry_at_us), debt, None
+
     def _retry(self, key: RunKey, command: RunStep, retry: Retry) -> Outgoing:
         headers = {
             SCHEDULE: f"@at {instant(retry.due_at_us)}",
@@ -262,14 +276,8 @@ class Effects:
         }
         return Outgoing(self._app.retry(key, command.n), self._work_body(key, command, retry.attempt), headers)
 
-    def _index(self, debt: Debt) -> Iterable[Outgoing]:
-        if debt.owed.outcome is not None:
-            yield self.index_entry("ended", debt.key, debt.summary)
-        elif debt.owed.parked is not None:
-            yield self.index_entry("parked", debt.key, debt.summary)
-
     # --- sending ------------------------------------------------------------------------------------------
-    async def _send(self, batch: Sequence[tuple[Outgoing, Debt, RunStep | None]]) -> None:
+    async def _send(self, batch: Sequence[_Sent]) -> None:
         try:
             acks = await self._broker.publish_many([message for message, _, _ in batch])
         except BrokerError as error:
@@ -300,7 +308,7 @@ class Effects:
         retried = {command.n for command, _ in debt.owed.retries}
         for command in debt.owed.steps:
             if command.n not in retried:
-                await self._queue(debt, command, 1, self._work(debt.key, command, 1, command.n))
+                await self._queue(debt, command, 1, self._work(debt.key, command))
         for command, retry in debt.owed.retries:
             message = self._retry(debt.key, command, retry)
             if debt.is_repeat or not await self._is_stored(message):
@@ -362,7 +370,6 @@ class Effects:
         """Takes back queued work and timers, tells running steps, cleans INDEX."""
         key, owed = debt.key, debt.owed
         app = self._app
-        partition = partition_of(key.run, self._partitions)
         subjects: list[tuple[str, str]] = []
         is_end = owed.outcome is not None
         if is_end and (debt.is_repeat or len(owed.closed_steps) > _LITERAL_PURGES_MAX):
@@ -374,9 +381,11 @@ class Effects:
         if is_end and (debt.is_repeat or len(owed.closed_timers) > _LITERAL_PURGES_MAX):
             subjects.append((app.timers, app.timers_of_run(key)))
         else:
-            subjects += [(app.timers, app.timer(partition, key, str(n))) for n in owed.closed_timers]
+            names = [str(n) for n in owed.closed_timers]
             if is_end and (debt.is_old or debt.has_deadline):
-                names = ("max", "park", "early") if debt.is_old else ("max",)
+                names += ("max", "park", "early") if debt.is_old else ("max",)
+            if names:
+                partition = partition_of(key.run, self._partitions)
                 subjects += [(app.timers, app.timer(partition, key, name)) for name in names]
         if is_end and debt.is_old:
             subjects += [(app.index, app.index_of("open", key)), (app.index, app.index_of("parked", key))]
@@ -385,9 +394,10 @@ class Effects:
         if owed.closed_steps or (is_end and debt.is_repeat):
             commands = None if is_end else [command.n for command in owed.closed_steps]
             self._broker.notify(app.stop(key), msgspec.json.encode({"commands": commands}))
-        async with anyio.create_task_group() as tasks:
-            for stream, subject in subjects:
-                tasks.start_soon(self._purge_one, stream, subject)
+        if subjects:  # most runs end with nothing open
+            async with anyio.create_task_group() as tasks:
+                for stream, subject in subjects:
+                    tasks.start_soon(self._purge_one, stream, subject)
 
     async def _forget(self, debt: Debt) -> None:
         """Purges a log that has expired, before anything can be appended again (R4)."""

@@ -6,6 +6,8 @@ is checked here (R18). From here on a message is known to be good in itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from ..actors.errors import BadMessage
@@ -84,7 +86,33 @@ def read_fired(app: App, partition: int, delivery: Delivery) -> Letter | Unreada
     return Letter(delivery, partition, key, message)
 
 
+def distinct(letters: Sequence[Letter]) -> tuple[list[Letter], list[Letter]]:
+    """Sorts by time, and takes each message once: read at a takeover it is delivered, too, and any delivery may double.
+
+    Returns what to fold, and the deliveries that newer ones of the same message replace.
+    """
+    found: list[Letter] = []
+    replaced: list[Letter] = []
+    for letter in sorted(letters, key=_by_time):
+        if not (found and _is_same(found[-1].message, letter.message)):
+            found.append(letter)
+        elif letter.delivery.order > found[-1].delivery.order:
+            replaced.append(found[-1])
+            found[-1] = letter
+        else:
+            replaced.append(letter)
+    return found, replaced
+
+
 def _check_token(actors_key: bytes, key: RunKey, body: Body) -> None:
     """Refuses a step result whose sender was not given the work (R18). Raises BadMessage."""
     if isinstance(body, StepResult) and not is_token_valid(actors_key, key, body.command, body.attempt, body.token):
         raise BadMessage("token", f"the token of step command {body.command}, attempt {body.attempt} is wrong")
+
+
+def _is_same(one: Message, other: Message) -> bool:
+    return (one.at_us, one.seq, one.source) == (other.at_us, other.seq, other.source)
+
+
+def _by_time(letter: Letter) -> tuple[int, int, str]:
+    return (letter.message.at_us, letter.message.seq, letter.message.source)

@@ -7,6 +7,7 @@ per run and hundreds across runs, their effects and acks sent together. A run is
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Sequence
@@ -30,7 +31,7 @@ from ..actors.signals import Blocked
 from .acks import Acks
 from .appends import Appends
 from .effects import Debt, Effects
-from .letters import Letter, Unreadable
+from .letters import Letter, Unreadable, distinct
 from .loading import HELD_THE_LOOP, Loader, Suspicion
 from .ports import Broker, Delivery
 from .slots import Pending, Slot, Slots
@@ -45,6 +46,9 @@ _TURNS_MAX: Final = 4
 """Batches under way at once."""
 
 _RETRY_S: Final = 0.1
+
+_PAUSED_S: Final = 2.0
+"""A worker that was stopped this long between a decision and its effects is not alone with them: another may have acted."""
 
 _HEADERS_ROOM: Final = 1024
 
@@ -244,7 +248,10 @@ class Turns:
 
     def _take(self, slot: Slot) -> list[Letter]:
         """Takes what this turn looks at: what is at hand up to a suspicious message, and that one alone (R16)."""
-        letters, replaced = _distinct(slot.letters)
+        if len(slot.letters) == 1:  # nearly always
+            letters, slot.letters = slot.letters, []
+            return letters
+        letters, replaced = distinct(slot.letters)
         for letter in replaced:
             self._acks.let_go(letter)
         for index, letter in enumerate(letters):
@@ -259,10 +266,11 @@ class Turns:
         """Tells whether the turn can fold at once: the actor is cached, or surely new, and no large value is needed."""
         if slot.key in self.suspects:
             return False
-        if any(refs_of(letter.message) is not None for letter in letters):
-            return False
+        for letter in letters:
+            if refs_of(letter.message) is not None:
+                return False
         if slot.actor is not None:
-            return not slot.actor.kept_refs()
+            return not slot.actor.journal.backlog or not slot.actor.kept_refs()
         # A first delivery of a start most often finds an empty log: the fence tells when it does not.
         return not slot.must_load and any(
             isinstance(letter.message.body, Start) and letter.delivery.deliveries == 1 for letter in letters
@@ -287,7 +295,7 @@ class Turns:
                 decision = actor.park(messages, suspicion.code, suspicion.reason, nonce=self._nonce())
                 self._watchdog.forgive(slot.key)
             else:
-                found = self._decide(slot.key, actor, letters, objects)
+                found = self._decide(slot.key, actor, letters, messages, objects)
                 if found is None:
                     self.suspects[slot.key] = HELD_THE_LOOP
                     self._return(slot, letters)
@@ -300,12 +308,16 @@ class Turns:
         return Pending(slot, actor, letters, decision)
 
     def _decide(
-        self, key: RunKey, actor: Actor, letters: Sequence[Letter], objects: dict[str, bytes]
+        self,
+        key: RunKey,
+        actor: Actor,
+        letters: Sequence[Letter],
+        messages: Sequence[Message],
+        objects: dict[str, bytes],
     ) -> Decision | None:
         """Folds under the watchdog; None where something of the run's held the loop and was interrupted."""
         decision: Decision | None = None
-        messages = [letter.message for letter in letters]
-        self._watchdog.begin(key, max(letter.delivery.deliveries for letter in letters))
+        self._watchdog.begin(key, max([letter.delivery.deliveries for letter in letters]))
         try:
             decision = actor.fold(messages, objects=objects, nonce=self._nonce())
         except Blocked:
@@ -318,9 +330,10 @@ class Turns:
         return decision
 
     def _check_size(self, decision: Decision) -> None:
-        largest = max(map(len, decision.records), default=0)
-        if largest > self._broker.payload_bytes_max - _HEADERS_ROOM:
-            raise PayloadTooLarge(f"a record of {largest} bytes, the server takes {self._broker.payload_bytes_max}")
+        limit = self._broker.payload_bytes_max
+        for raw in decision.records:
+            if len(raw) > limit - _HEADERS_ROOM:
+                raise PayloadTooLarge(f"a record of {len(raw)} bytes, the server takes {limit}")
 
     def _fail(self, slot: Slot, letters: Sequence[Letter], error: BaseException, *, is_parking: bool) -> None:
         """Parks a run after an error of ours, or leaves its letters to be delivered again where not even that works."""
@@ -399,17 +412,21 @@ class Turns:
 
     # --- making it durable ---------------------------------------------------------------------------------
     async def _complete(self, pending: list[Pending]) -> None:
-        began = anyio.current_time()
+        now = asyncio.get_running_loop().time
+        began = now()
         stored = await self._appends.append(pending)
+        is_late = now() - began > _PAUSED_S
         debts: list[Debt] = []
         for part in stored:
             if part.decision.records:
                 part.actor.commit(part.decision, part.seqs)
-                debts.append(self._debt(part.actor, is_repeat=_is_late(began), part=part))
+                debts.append(self._debt(part.actor, is_repeat=is_late, part=part))
         if debts:
             await self._effects.carry_out(debts)
         for part in stored:
-            await self._settle(part)
+            if part.decision.verdicts:
+                await self._bury_refused(part)
+            self._settle(part)
 
     def _debt(self, actor: Actor, *, is_repeat: bool, part: Pending | None = None) -> Debt:
         journal = actor.journal
@@ -429,24 +446,31 @@ class Turns:
         self._return(part.slot, part.letters)
 
     # --- ending the turn -----------------------------------------------------------------------------------
-    async def _settle(self, part: Pending) -> None:
-        """Buries, acks, and lets the run go on."""
-        decision, slot = part.decision, part.slot
-        rest = {id(message) for message in decision.rest}
-        letters = {id(letter.message): letter for letter in part.letters}
-        for verdict in decision.verdicts:
+    async def _bury_refused(self, part: Pending) -> None:
+        """Puts refused messages among the dead letters, and schedules ticks again that came too early."""
+        key = part.slot.key
+        for verdict in part.decision.verdicts:
             if verdict.code:
                 self._dead += 1
-                await self._effects.bury_verdict(slot.key, verdict, part.letters)
+                await self._effects.bury_verdict(key, verdict, part.letters)
             elif verdict.early_timer and isinstance(verdict.message.body, Tick):
-                await self._again(slot.key, verdict.early_timer, verdict.message.body)
-        for letter in part.letters:
-            if id(letter.message) not in rest:
-                self._acks.ack(letter)
-        if decision.records:
+                await self._again(key, verdict.early_timer, verdict.message.body)
+
+    def _settle(self, part: Pending) -> None:
+        """Acks, and lets the run go on."""
+        decision, slot, actor = part.decision, part.slot, part.actor
+        if decision.rest:
+            rest = {id(message) for message in decision.rest}
+            letters = {id(letter.message): letter for letter in part.letters}
+            slot.letters = [letters[id(message)] for message in decision.rest] + slot.letters
+            settled = [letter for letter in part.letters if id(letter.message) not in rest]
+        else:
+            settled = part.letters
+        for letter in settled:
+            self._acks.ack(letter)
+        if actor.owed.timers and decision.records:
             self._serve_short_timers(part)
-        slot.letters = [letters[id(message)] for message in decision.rest] + slot.letters
-        if part.actor.journal.has_ended or part.actor.is_spent or not part.actor.journal.k:
+        if actor.journal.has_ended or actor.is_spent or not actor.journal.k:
             self._slots.forget(slot)
         self._release(slot)
 
@@ -467,34 +491,3 @@ class Turns:
             await self._broker.publish(self._effects.tick(key, n, due_at_us))
         except BrokerError as error:  # the scheduled message comes too
             log("tick.failed", logging.WARNING, run=key, error=error)
-
-
-def _is_late(began: float) -> bool:
-    """Tells whether the worker paused between decision and effects for so long that another may have acted for it."""
-    return anyio.current_time() - began > 2.0
-
-
-def _distinct(letters: Sequence[Letter]) -> tuple[list[Letter], list[Letter]]:
-    """Sorts by time, and takes each message once: read at a takeover it is delivered, too, and any delivery may double.
-
-    Returns what to fold, and the deliveries that newer ones of the same message replace.
-    """
-    found: list[Letter] = []
-    replaced: list[Letter] = []
-    for letter in sorted(letters, key=_by_time):
-        if not (found and _is_same(found[-1].message, letter.message)):
-            found.append(letter)
-        elif letter.delivery.order > found[-1].delivery.order:
-            replaced.append(found[-1])
-            found[-1] = letter
-        else:
-            replaced.append(letter)
-    return found, replaced
-
-
-def _is_same(one: Message, other: Message) -> bool:
-    return (one.at_us, one.seq, one.source) == (other.at_us, other.seq, other.source)
-
-
-def _by_time(letter: Letter) -> tuple[int, int, str]:
-    return (letter.message.at_us, letter.message.seq, letter.message.source)
