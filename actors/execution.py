@@ -134,10 +134,6 @@ class Execution:
         root = self.workflow.function(*positional, **named)
         self._root = self.loop.create_task(root, name=str(self.key), context=Context())
 
-    def run(self) -> None:
-        """Runs the code until it waits. Raises Blocked; a halt is in `failure`."""
-        self.loop.run_until_quiet()
-
     def next_due(self) -> tuple[int, int] | None:
         """Tells (due, number) of the first open timer."""
         due = self._due

@@ -144,7 +144,7 @@ class Fold:
 
     def _run(self) -> None:
         execution = self._execution
-        execution.run()
+        execution.loop.run_until_quiet()
         if execution.failure is None:
             outcome = execution.outcome()
             if outcome is not None:

@@ -50,6 +50,19 @@ class TimerHost(Protocol):
         ...
 
 
+class _Nobody:
+    """The host of a loop in which nothing can run any more; a timer that outlived it may still be cancelled."""
+
+    def timer_started(self, handle: LoopTimer, due_at_us: int) -> None:
+        pass
+
+    def timer_cancelled(self, handle: LoopTimer) -> None:
+        pass
+
+
+_NOBODY: Final = _Nobody()
+
+
 class LoopTimer(asyncio.TimerHandle):
     """A timer of workflow code; `n` is its command's number, 0 where it was due at once."""
 
@@ -76,14 +89,12 @@ class RunTask(asyncio.Task[T]):
 
 
 class RunFuture(asyncio.Future[T]):
-    """A future numbered within its run."""
+    """A future numbered within its run, by `Loop.create_future`."""
 
-    def __init__(self, loop: Loop, number: int) -> None:
-        self._number = number
-        super().__init__(loop=loop)
+    number: int
 
     def __hash__(self) -> int:
-        return self._number
+        return self.number
 
 
 _Outer: TypeAlias = tuple[asyncio.AbstractEventLoop | None, "asyncio.Task[Any] | None", Any]
@@ -150,12 +161,14 @@ class Loop(asyncio.AbstractEventLoop):
     def kill(self) -> None:
         """Ends the loop: nothing runs any more. Clean-up code of workflows is closed, its commands are ignored."""
         self.is_stopped = True
-        if any(map(_is_open, self._tasks.values())):  # a run that has ended has none
+        if any(map(_is_open, self._tasks.values())):
             outer = self._enter()
             try:
                 self._close_all()
             finally:
                 self._leave(outer)
+        else:  # the run has ended: nothing is left that could ask for anything
+            self.host = _NOBODY  # or host and loop would keep each other until garbage is collected
         self._ready.clear()
         self._tasks.clear()
 
@@ -247,7 +260,9 @@ class Loop(asyncio.AbstractEventLoop):
             self.host.timer_cancelled(handle)
 
     def create_future(self) -> asyncio.Future[Any]:
-        return RunFuture(self, self.next_number())
+        future: RunFuture[Any] = RunFuture(loop=self)
+        future.number = self.next_number()  # no constructor of its own: that would be two more calls per command
+        return future
 
     def next_number(self) -> int:
         """Numbers what asyncio may keep in a set."""
