@@ -317,5 +317,5 @@ class Actor:
 
 
 def _refs_in(messages: Iterable[Folded]) -> set[str]:
-    folded = (message_of(folded) for folded in messages if has_key(folded.body, b"ref"))
+    folded = (message_of(folded) for folded in messages if has_key(folded.body, b'"ref"'))
     return {ref.sha256 for ref in map(refs_of, folded) if ref is not None}

@@ -82,19 +82,28 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
             refused=fold.refused,
         )
     decided, closed = execution.decided, execution.closed
-    timers = [(str(c.n), c.due_at_us) for c in decided if isinstance(c, StartTimer) and c.n in execution.timers]
+    asked: list[RunStep] = []
+    timers: list[tuple[str, int]] = []
+    for command in decided:
+        if isinstance(command, RunStep):
+            if command.n in execution.steps:
+                asked.append(command)
+        elif isinstance(command, StartTimer) and command.n in execution.timers:
+            timers.append((str(command.n), command.due_at_us))
     limit_us = execution.workflow.max_duration_us
     if limit_us and (fold.has_started or is_unparked):  # where nobody knew the code, nobody knew the limit
         timers.append(("max", execution.started_at_us + limit_us))
     first = decided[0].n if decided else execution.last_command + 1
     earlier = [(n, command) for n, command in closed.items() if n < first] if closed else []
     return Owed(
-        steps=[c for c in decided if isinstance(c, RunStep) and c.n in execution.steps],
+        steps=asked,
         retries=[
             (execution.steps[r.n].command, r)
             for r in fold.retries
             if r.n in execution.steps and execution.steps[r.n].attempt == r.attempt
-        ],
+        ]
+        if fold.retries
+        else [],
         timers=timers,
         closed_timers=[n for n, command in earlier if command is None],
         closed_steps=[command for _, command in earlier if command is not None],

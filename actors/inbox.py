@@ -103,6 +103,8 @@ class Inbox:
 
     def shown(self) -> list[OpenWait]:
         """Lists the first hooks that the code waits for."""
+        if not self._waiters:
+            return []
         waiting = [(n, waiter) for n, waiter in self._waiters.items() if not waiter.future.done()]
         return [OpenWait(n=n, name=w.name, type=w.type_name) for n, w in waiting[:HOOKS_SHOWN_MAX]]
 

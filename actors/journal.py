@@ -74,7 +74,7 @@ class Journal:
             self.backlog.extend(record.messages)
         else:
             if record.messages:
-                self.backlog = left_of([*self.backlog, *record.messages], record.kept)
+                self.backlog = left_of([*self.backlog, *record.messages], record.kept) if record.kept else []
             self.is_paused = record.summary.status == "paused"
             self.is_open_ended = record.more
         self.summary = record.summary
@@ -139,13 +139,17 @@ _ID: Final = msgspec.json.Decoder(_WithId)
 
 
 def has_key(body: Raw, key: bytes) -> bool:
-    """Tells whether a body may have a key, at the cost of a search: False is certain, a key may be written in escapes."""
+    """Tells whether a body may have a key, at the cost of a search: False is certain, a key may be written in escapes.
+
+    Args:
+        key: With its quotes.
+    """
     raw = bytes(body)
-    return b'"%b"' % key in raw or b"\\u" in raw
+    return key in raw or b"\\u" in raw
 
 
 def _id_of(body: Raw) -> str:
-    return _ID.decode(body).id if has_key(body, b"id") else ""
+    return _ID.decode(body).id if has_key(body, b'"id"') else ""
 
 
 def message_of(folded: Folded) -> Message:
