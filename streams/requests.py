@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from ..actors.errors import BrokerError, OutcomeUnknown, ServerLost
-from ..actors.limits import API_TIMEOUT_S
+from ..actors.limits import API_TIMEOUT_S, SWEEP_S
 from .connection import Wire
 from .faults import denied, fault_of
 from .headers import read_status
@@ -50,13 +50,19 @@ class _Refused(msgspec.Struct):
 
 
 class _Question:
-    __slots__ = ("collect", "command", "future", "subject")
+    __slots__ = ("collect", "command", "deadline", "future", "subject")
 
     def __init__(
-        self, subject: str, command: int, future: asyncio.Future[Reply | None], collect: Collect | None
+        self,
+        subject: str,
+        command: int,
+        deadline: float,
+        future: asyncio.Future[Reply | None],
+        collect: Collect | None,
     ) -> None:
         self.subject = subject
         self.command = command
+        self.deadline = deadline
         self.future = future
         self.collect = collect
 
@@ -71,6 +77,7 @@ class Requests:
         self._inbox_bytes = len(self._inbox)
         self._open: dict[int, _Question] = {}
         self._number = 0
+        self._sweep: asyncio.TimerHandle | None = None
         self._lost_command = 0
         self._is_closed = False
         wire.attach(self._inbox + "*", self._on_answer)
@@ -93,14 +100,15 @@ class Requests:
             raise ServerLost(f"the connection to {self._wire.target.shown} is closed")
         self._number += 1
         number = self._number
-        question = _Question(subject, self._wire.appended_count, self._loop.create_future(), collect)
+        deadline = self._loop.time() + timeout_s
+        question = _Question(subject, self._wire.appended_count, deadline, self._loop.create_future(), collect)
         self._open[number] = question
-        timer = self._loop.call_later(timeout_s, _give_up, question.future)
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(SWEEP_S, self._on_sweep)
         self._wire.send_publish(subject, f"{self._inbox}{number}", b"", payload)
         try:
             return await question.future
         finally:
-            timer.cancel()
             del self._open[number]
 
     async def call(
@@ -157,6 +165,16 @@ class Requests:
         if question.collect is None or question.collect(answer):
             question.future.set_result(answer)
 
+    def _on_sweep(self) -> None:
+        """Gives up what is overdue: one timer for all questions, where one each would cost more than the question."""
+        self._sweep = None
+        now = self._loop.time()
+        for question in self._open.values():
+            if question.deadline <= now:
+                _give_up(question.future)
+        if self._open and not self._is_closed:
+            self._sweep = self._loop.call_later(SWEEP_S, self._on_sweep)
+
     def _on_denied(self, kind: str, subject: str) -> None:
         for question in self._open.values():
             if kind == "publish" and question.subject == subject and not question.future.done():
@@ -172,6 +190,9 @@ class Requests:
 
     def _on_closed(self, reason: str) -> None:
         self._is_closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
         for question in self._open.values():
             _give_up(question.future)
 
