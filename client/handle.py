@@ -79,11 +79,7 @@ class RunHandle(Generic[R_co]):
             MessageRefused: The start is among the dead letters.
             TimeoutError: It has not ended in time.
         """
-        try:
-            async with asyncio.timeout(timeout):
-                record = await self._wait_ended()
-        except TimeoutError as error:
-            raise TimeoutError(f"run {self._key} has not ended within {timeout} s") from error
+        record = await (self._wait_ended() if timeout is None else self._wait_ended_within(timeout))
         outcome = record.outcome
         assert outcome is not None
         if outcome.status != "completed":
@@ -221,6 +217,13 @@ class RunHandle(Generic[R_co]):
         watch = self._watch = await self._session.waits.watch(self._key)
         seen, self._seen = self._seen, -1
         return await self._session.waits.wait_settled(watch, self._find_ended, seen=seen)
+
+    async def _wait_ended_within(self, timeout_s: float) -> Record:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._wait_ended()
+        except TimeoutError as error:
+            raise TimeoutError(f"run {self._key} has not ended within {timeout_s} s") from error
 
     async def _stop(self, verb: str, body: Body, *, wait: bool) -> StatusWord:
         record = await self._find()

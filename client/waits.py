@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -26,6 +26,9 @@ T = TypeVar("T")
 
 class _Notice(msgspec.Struct):
     status: str = ""
+
+
+_NOTICE: Final = msgspec.json.Decoder(_Notice)
 
 
 class Watch:
@@ -67,7 +70,7 @@ class _Channel:
         if watch is None:
             return  # a run that this client does not wait for
         with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # anybody may publish anything there
-            watch.is_done = msgspec.json.decode(payload, type=_Notice).status != "refused"
+            watch.is_done = _NOTICE.decode(payload).status != "refused"
         watch.wake()
 
 

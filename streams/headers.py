@@ -7,6 +7,7 @@ end the block.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from ..actors.errors import InvalidValue
@@ -79,14 +80,20 @@ def encode_headers(headers: Headers) -> bytes:
     Raises:
         InvalidValue: A name or value that would break the block.
     """
-    lines = ["NATS/1.0"]
+    block = "NATS/1.0\r\n"
     for name, value in headers.items():
-        if not name or not name.isascii() or not name.isprintable() or ":" in name or " " in name:
-            raise InvalidValue(f"header {ascii(name)[:80]}", "a name is printable ASCII without colon and space")
+        _check_name(name)
         if "\r" in value or "\n" in value:
             raise InvalidValue(f"header {name}", "a value cannot hold line breaks")
-        lines.append(f"{name}: {value}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+        block += f"{name}: {value}\r\n"
+    return (block + "\r\n").encode()
+
+
+@lru_cache(maxsize=64)
+def _check_name(name: str) -> None:
+    """Refuses what is no name. Those in use are few and checked once each: a refusal is not kept."""
+    if not name or not name.isascii() or not name.isprintable() or ":" in name or " " in name:
+        raise InvalidValue(f"header {ascii(name)[:80]}", "a name is printable ASCII without colon and space")
 
 
 def _lines(raw: bytes) -> Iterator[tuple[str, str]]:

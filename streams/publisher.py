@@ -189,7 +189,8 @@ class Publisher:
 
     def _forget(self, number: int, batch: _Batch) -> None:
         if self._batches.pop(number, None) is not None:
-            self._pending -= sum(ack is _PENDING for ack in batch.acks[: batch.sent])
+            if batch.left:
+                self._pending -= sum(ack is _PENDING for ack in batch.acks[: batch.sent])
             self._pending_bytes -= batch.bytes
             self._wake_next()
 

@@ -79,6 +79,8 @@ class Pull:
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._requests: dict[int, _Request] = {}
         self._number = 0
+        self._oldest = 0
+        """Number of the pull that the server serves now, while it is among the requests."""
         self._asked = 0
         self._arrived: list[Delivery] = []
         self._pause_s = 0.0
@@ -214,12 +216,18 @@ class Pull:
 
     def _count_delivery(self) -> None:
         """Counts a delivery against the oldest pull: the server serves them in order."""
-        self._asked = max(0, self._asked - 1)
-        for number, request in self._requests.items():
-            request.left -= 1
-            if request.left <= 0:
-                del self._requests[number]
-            return
+        if self._asked:
+            self._asked -= 1
+        oldest = self._oldest
+        if oldest not in self._requests:
+            # Looked for once per pull: the first keys of a dict lie behind the holes of all that were deleted before.
+            oldest = self._oldest = next(iter(self._requests), 0)
+            if not oldest:
+                return
+        request = self._requests[oldest]
+        request.left -= 1
+        if request.left <= 0:
+            del self._requests[oldest]
 
     def _hand_on(self) -> None:
         deliveries, self._arrived = self._arrived, []
