@@ -233,13 +233,20 @@ class ActorWorker:
                     for partition in claimed:
                         tasks.start_soon(partition.release)
                 await self._turns.wait_idle()
-                await self._broker.flush()
+                await self._flush()
                 async with anyio.create_task_group() as tasks:
                     for partition in claimed:
                         tasks.start_soon(partition.unpin)
         self._send_beat(leaving=True)
         with anyio.move_on_after(1):
+            await self._flush()
+
+    async def _flush(self) -> None:
+        """Waits until acks have arrived; where the server is away they are lost, and the messages come again elsewhere."""
+        try:
             await self._broker.flush()
+        except BrokerError as error:
+            log("worker.flush_failed", logging.WARNING, worker=self.worker_id, error=error)
 
     def _is_on_duty(self) -> bool:
         """Tells whether this worker does what one of an app's workers does for all."""

@@ -59,7 +59,8 @@ class Partition:
         self._spawn = spawn
         self.is_contested = False
         """Another live worker says that it serves the partition, too."""
-        self._pins: set[tuple[str, str]] = set()
+        self._pins: dict[tuple[str, str], None] = {}
+        """A set with an order: without one, a seed of the simulation would not repeat in another process."""
         self._mail: Consumption | None = None
         self._fired: Consumption | None = None
         self._pin = ""
@@ -114,13 +115,13 @@ class Partition:
             if consumption is not None:
                 # Whatever we know of it: a pin comes with a delivery, and that one may still be on its way.
                 if consumption.pin or was_claimed:
-                    self._pins.add((stream, consumer))
+                    self._pins[stream, consumer] = None
                 await consumption.close()
 
     async def unpin(self) -> None:
         """Gives up the pins that were held when it was released, so that a waiting pull is served at once."""
         while self._pins:
-            stream, consumer = self._pins.pop()
+            (stream, consumer), _ = self._pins.popitem()
             try:
                 await self._broker.unpin(stream, consumer)
             except BrokerError as error:
