@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Final
 
@@ -37,10 +37,22 @@ class MemoryServer:
         now_us: The server's clock, in microseconds since 1970.
         seed: Decides every draw: lateness of timers, members of queue groups, faults.
         faults: What goes wrong; may be changed at any time through `faults`.
+        lease_us: The clock of leases, pins and pulls; the server's own if None. A kit that skips the time of schedules
+            does not skip theirs: who holds a delivery would have lost it.
+        lease_context: In which the timers of that clock are set; the server's own if None.
     """
 
-    def __init__(self, now_us: Callable[[], int], *, seed: int = 0, faults: Faults | None = None) -> None:
+    def __init__(
+        self,
+        now_us: Callable[[], int],
+        *,
+        seed: int = 0,
+        faults: Faults | None = None,
+        lease_us: Callable[[], int] | None = None,
+        lease_context: Context | None = None,
+    ) -> None:
         self.now_us = now_us
+        self._lease_us = lease_us or now_us
         self.faults = faults or Faults()
         self.dice = Dice(seed)
         self.is_up = True
@@ -51,6 +63,7 @@ class MemoryServer:
         self.on_trace: Callable[[str], None] | None = None
         """Gets one line for everything that is stored, delivered, acked, fired, dropped and cut."""
         self._context = copy_context()
+        self._lease_context = lease_context or self._context
         self._streams: dict[str, MemoryStream] = {}
         self._consumers: dict[str, dict[str, MemoryConsumer]] = {}
         self._wakes: dict[tuple[str, str], tuple[int, asyncio.TimerHandle]] = {}
@@ -117,7 +130,7 @@ class MemoryServer:
         self._followers.clear()
         for consumers in self._consumers.values():
             for consumer in consumers.values():
-                consumer.restarted(self.now_us())
+                consumer.restarted(self._lease_us())
         for link in list(self._links):
             link.cut()
             link.tell(self._on_cut[id(link)])
@@ -244,7 +257,7 @@ class MemoryServer:
         """Takes a pull's wish for `count` more deliveries within the time."""
         found = self._consumers[stream].get(consumer)
         if found is not None:
-            found.request(pull, count, pin, round(lasts_s * 1e6), self.now_us())
+            found.request(pull, count, pin, round(lasts_s * 1e6), self._lease_us())
             self.tend(stream, consumer)
 
     def withdraw(self, stream: str, consumer: str, pull: Pull) -> None:
@@ -267,7 +280,7 @@ class MemoryServer:
             self._trace(f"struck ack {stream} {seq}")
             return False
         if not is_final:
-            consumer.progressed(seq, self.now_us())
+            consumer.progressed(seq, self._lease_us())
             return True
         known = consumer.acked(seq)
         if known and self.stream(stream).remove(seq):
@@ -280,7 +293,7 @@ class MemoryServer:
         consumer = self._consumers[stream].get(name)
         if consumer is None or not self.is_up:
             return
-        for seq in consumer.serve(self.now_us()):
+        for seq in consumer.serve(self._lease_us()):
             self._trace(f"delivered {stream} {name} {seq}")
             if self.dice.hits(self.faults.delivery_doubled):
                 self._trace(f"struck delivery {stream} {seq}")
@@ -367,8 +380,10 @@ class MemoryServer:
             armed[1].cancel()
             del self._wakes[stream, name]
         if at_us is not None:
-            delay_s = max(0, at_us - self.now_us()) / 1e6
-            self._wakes[stream, name] = (at_us, self._later(delay_s, partial(self._wake, stream, name)))
+            delay_s = max(0, at_us - self._lease_us()) / 1e6
+            wake = partial(self._wake, stream, name)
+            timer = asyncio.get_running_loop().call_later(delay_s, wake, context=self._lease_context)
+            self._wakes[stream, name] = (at_us, timer)
 
     def _wake(self, stream: str, name: str) -> None:
         self._wakes.pop((stream, name), None)

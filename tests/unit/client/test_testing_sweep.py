@@ -1,0 +1,79 @@
+"""The crash sweep: what survives every crash passes, what does not is told with the record and the difference."""
+
+from __future__ import annotations
+
+import pytest
+
+from examples.orders import order
+from jetrun.client import testing
+from support.tested_flows import TIMES_CALLED, asked, fans_out, fetch, fickle, month, retried, two_answers
+
+APPROVED = {"ok": True, "reviewer": "ann"}
+REJECTED = {"ok": False, "reviewer": "bob"}
+
+
+@pytest.mark.parametrize(
+    ("call", "hooks", "records"),
+    [
+        (order.call("o-1"), {"approval": APPROVED}, 4),
+        (order.call("o-1"), {"approval": REJECTED}, 6),
+        (order.call("o-1", 100_001), {}, 3),
+        (order.call("o-1", article="unicorn"), {}, 5),
+        (order.call("o-1"), {}, 6),
+    ],
+    ids=["approved", "rejected", "declined", "out of stock", "nobody looks"],
+)
+def test_the_order_saga_survives_every_crash(call: testing.AnyCall, hooks: testing.Hooks, records: int) -> None:
+    """Every end of the saga is the same, whenever a worker crashes."""
+    sweep = testing.survives_every_crash(call, hooks=hooks)
+
+    assert sweep.records == records
+    assert sweep.crashes > 2 * records
+    assert str(sweep).endswith("nothing differs")
+
+
+def test_sleeps_retries_and_several_hooks_survive_every_crash() -> None:
+    """What waits for time or for messages goes on after a crash where it was, at the same instants."""
+    testing.survives_every_crash(month.call(1), steps={fetch: "page"})
+    testing.survives_every_crash(retried.call(1), steps={fetch: [OSError("away"), OSError("away"), "page"]})
+    testing.survives_every_crash(fans_out.call(4), steps={fetch: "page"})
+    testing.survives_every_crash(asked.call("ann"))
+    testing.survives_every_crash(two_answers.call(), hooks=[("answer", "one"), ("answer", "two")])
+
+
+def test_code_that_is_not_deterministic_is_found() -> None:
+    """The report names the crash, and what the replay decided instead."""
+    with pytest.raises(testing.CrashSweepFailed) as failed:
+        testing.survives_every_crash(fickle.call(1), steps=fresh)
+
+    text = str(failed.value)
+    assert text.startswith("workflow 'fickle': 3 records, ")
+    assert "- actor worker crashed after record 1, before its effects: run fickle/run-1 is parked (mismatch): " in text
+    assert "timer (sleep)" in text
+    assert failed.value.sweep.differences[0].point == testing.CrashPoint("append", 1)
+
+
+def test_result_that_depends_on_the_process_is_found() -> None:
+    """A stub that remembers makes each run another one, unless it is made anew for each."""
+    seen: list[int] = []
+
+    def remembering(page: int) -> str:
+        seen.append(page)
+        return f"page {len(seen)}"
+
+    with pytest.raises(
+        testing.CrashSweepFailed, match=r"ended as completed with \"page 2\", without a crash as .*page 1"
+    ):
+        testing.survives_every_crash(retried.call(1), steps={fetch: remembering}, step_crashes="none")
+
+
+def test_run_without_end_is_told_before_any_crash() -> None:
+    """What does not even run undisturbed is no matter of crashes."""
+    with pytest.raises(testing.CrashSweepFailed, match="without any crash: nothing is left that could happen"):
+        testing.survives_every_crash(two_answers.call())
+
+
+def fresh() -> testing.Stubs:
+    """Begins each run of the sweep with the workflow's first way."""
+    TIMES_CALLED[0] = 0
+    return {fetch: "page"}
