@@ -57,9 +57,8 @@ def judge(
 def _judge_start(
     message: Message, body: Start, workflow: Workflow[..., object] | None, start: StartMark | None
 ) -> Verdict | None:
-    mark = mark_of(body)
     if start is not None:
-        if mark.hash == start.hash:
+        if mark_of(body).hash == start.hash:
             return Verdict(message=message)  # the caller gets the run that is there
         return Verdict(message=message, code="exists", reason="the run id is taken by a start with other arguments")
     if workflow is not None and body.ref is None:

@@ -98,8 +98,4 @@ def describe(command: Command | None) -> str:
 
 def input_hash(*parts: bytes) -> str:
     """Hashes canonical inputs to 16 hex digits: 64 bits, to recognise a changed call, not to resist an attack."""
-    digest = blake2b(digest_size=8)
-    for part in parts:
-        digest.update(b"%d:" % len(part))
-        digest.update(part)
-    return digest.hexdigest()
+    return blake2b(b"".join([b"%d:%b" % (len(part), part) for part in parts]), digest_size=8).hexdigest()
