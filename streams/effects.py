@@ -132,7 +132,7 @@ class Effects:
             batch += [(self._timer(debt.key, name, due_at_us), debt, None) for name, due_at_us in owed.timers]
             if owed.outcome is not None or owed.parked is not None:
                 batch += self._standing(debt)
-            if owed.closed_steps or owed.closed_timers or owed.outcome is not None or owed.is_unparked:
+            if _may_leave_something(debt):
                 purges.append(debt)
         if batch:
             await self._send(batch)
@@ -394,10 +394,9 @@ class Effects:
         if owed.closed_steps or (is_end and debt.is_repeat):
             commands = None if is_end else [command.n for command in owed.closed_steps]
             self._broker.notify(app.stop(key), msgspec.json.encode({"commands": commands}))
-        if subjects:  # most runs end with nothing open
-            async with anyio.create_task_group() as tasks:
-                for stream, subject in subjects:
-                    tasks.start_soon(self._purge_one, stream, subject)
+        async with anyio.create_task_group() as tasks:
+            for stream, subject in subjects:
+                tasks.start_soon(self._purge_one, stream, subject)
 
     async def _forget(self, debt: Debt) -> None:
         """Purges a log that has expired, before anything can be appended again (R4)."""
@@ -423,6 +422,14 @@ class Effects:
                 delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
             else:
                 return
+
+
+def _may_leave_something(debt: Debt) -> bool:
+    """Tells whether there may be something to take back; most runs end with nothing open."""
+    owed = debt.owed
+    if owed.closed_steps or owed.closed_timers or owed.is_unparked:
+        return True
+    return owed.outcome is not None and (debt.is_repeat or debt.is_old or debt.has_deadline)
 
 
 def _attempt_in(stored: Stored) -> int:

@@ -6,6 +6,7 @@ entry pays for the purge at its end. A cache, never truth: what is lost in a cra
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
@@ -60,7 +61,7 @@ class OpenRuns:
             is_new: The whole log was written by this worker, without a break.
         """
         if key not in self._young:
-            self._young[key] = _Young(anyio.current_time() + OPEN_AFTER_S, started_at_us, is_new)
+            self._young[key] = _Young(asyncio.get_running_loop().time() + OPEN_AFTER_S, started_at_us, is_new)
 
     def on_ended(self, key: RunKey) -> bool:
         """Tells whether the run may have left entries, or timers, that its last decision alone does not tell."""
@@ -75,7 +76,7 @@ class OpenRuns:
                 await self._write(batch)
 
     def _take(self) -> dict[RunKey, Summary]:
-        now = anyio.current_time()
+        now = asyncio.get_running_loop().time()
         batch: dict[RunKey, Summary] = {}
         while self._young and len(batch) < _BATCH:
             key, young = next(iter(self._young.items()))
