@@ -47,7 +47,7 @@ def workflow_of(call: Call[Any]) -> Workflow[..., Any]:
     """Finds the workflow that a call means among all modules that are loaded.
 
     Raises:
-        RegistrationError: There is none of that name, or more than one: it has to be named.
+        RegistrationError: There is none of that name, or more than one with that result: it has to be named.
     """
     found: list[Workflow[..., Any]] = []
     for module in list(sys.modules.values()):
@@ -56,9 +56,12 @@ def workflow_of(call: Call[Any]) -> Workflow[..., Any]:
                 workflow = cast("Workflow[..., Any]", value)
                 if workflow.name == call.workflow:
                     found.append(workflow)
+    if len(found) > 1:  # the same name in other modules: most often another result
+        found = [workflow for workflow in found if workflow.signature.result_type is call.result_type]
     if len(found) == 1:
         return found[0]
-    where = f"is defined in {', '.join(sorted(one.__module__ for one in found))}" if found else "is in no loaded module"
+    modules = ", ".join(sorted(workflow.__module__ for workflow in found))
+    where = f"is defined in {modules}" if found else "is in no loaded module"
     raise RegistrationError(f"workflow {call.workflow!r} {where}; name it after the call: run(call, workflow)")
 
 

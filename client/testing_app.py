@@ -29,6 +29,7 @@ from .definitions import Definition, collect
 from .handle import RunHandle
 from .testing_life import Lives, Worker
 from .testing_stage import Stage, StepCall, Unstubbed
+from .testing_story import tell
 from .testing_stubs import Stub, Stubs, read_stubs
 from .testing_time import Stuck, VirtualTime
 from .waits import Waits
@@ -53,8 +54,8 @@ class AppUnderTest:
     """An app for a test, made by `app`; lives in an `async with` block of the test itself.
 
     In the block the loop's time is virtual, for the test's own code too: `asyncio.sleep`, timeouts and `loop.time()`
-    see it, and it passes only while everybody waits. Real sockets and subprocesses have no part in that: while a test waits for
-    one of them alone, time runs past all timeouts. `asyncio.to_thread` is waited for; other threads are not.
+    see it, and it passes only while everybody waits. Not possible there: real sockets and subprocesses. While a test
+    waits for one of them alone, time runs past all timeouts. `asyncio.to_thread` is waited for; other threads are not.
     """
 
     def __init__(
@@ -72,6 +73,8 @@ class AppUnderTest:
         """A run that is parked for the so-manieth time ends the test with `RunParked`."""
         self.on_record: list[Callable[[RunKey, Record], None]] = []
         """Called with every record that is stored, before the worker that wrote it hears of that."""
+        self.on_close: list[Callable[[], None]] = []
+        """Called at the end of the block, before anything ends."""
         self._registry = registry
         self._stage = Stage(registry.steps, stubs, unstubbed)
         self._start_us = round((start - _EPOCH) / timedelta(microseconds=1))
@@ -114,6 +117,8 @@ class AppUnderTest:
         return self
 
     async def __aexit__(self, *exception: object) -> None:
+        for hear in self.on_close:
+            hear()
         self._is_closing = True
         self._clock.release()
         self._clock.is_at_rest = lambda: True  # what is left lying stays there
@@ -212,6 +217,12 @@ class AppUnderTest:
     def calls(self, *steps: Step[..., Any]) -> list[StepCall]:
         """Returns the attempts of these steps, or of all, that have begun so far, in order."""
         return self._stage.calls_of([step.name for step in steps] or self._stage.steps)
+
+    def story(self) -> str:
+        """Tells what has happened to all runs, a line for each event: what a failing test wants to show."""
+        log = self._server.stream(APP.log).select(f"wf.{APP.name}.log.>")
+        keyed = ((APP.read_run(stored.subject), decode_record(stored.payload)) for stored in log)
+        return tell([(key, record) for key, record in keyed if key is not None], start_us=self._start_us)
 
     # --- crashes ---------------------------------------------------------------------------------
     def crash_actor_worker(self) -> None:
@@ -358,7 +369,7 @@ def app(
     """Makes an app for a test: `async with testing.app(order, steps=[returns(charge, receipt)]) as app: ...`.
 
     Args:
-        definitions: Workflows, steps, and modules or their names. The steps that a workflow sees in its own module are found.
+        definitions: Workflows, steps, and modules or their names. Steps that a workflow sees in its module are found.
         steps: What stands in for steps: stubs, or a mapping from steps to functions, fixed values, lists of outcomes.
         unstubbed: `refuse` fails runs that call another step, `run` runs it.
         start: What time it is at the beginning.

@@ -107,9 +107,9 @@ def survives_every_crash(
     """Runs a workflow once, and then once for every moment at which a worker may crash; checks that nothing differs.
 
     After every record of the log the actor worker is crashed, once before the record's effects and once before its
-    acks; after every call of a step the step worker. Time is the same in all runs. Compared are the outcome, the commands decided,
-    and how often each attempt of a step was run: a crash of the actor worker repeats none, one of the step worker only
-    what was in its hands.
+    acks; after every call of a step the step worker. Time is the same in all runs. Compared are the outcome, the
+    commands decided, and how often each attempt of a step was run: a crash of the actor worker repeats none, one of
+    the step worker only what was in its hands.
 
     Args:
         definitions: As of `app`; without them the workflow is looked for among the loaded modules.

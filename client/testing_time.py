@@ -26,13 +26,13 @@ from typing import Any, Final
 from ..actors.errors import JetrunError
 
 REST_S: Final = 1.6
-"""So long after the last record the engine's clock goes on before time leaps: open runs get their entry in the index."""
+"""So long after the last record the engine's clock goes on before time leaps: open runs get their index entry."""
 
 SHORT_S: Final = 1.0
 """A leap up to this takes the engine's clock along, and does not wait for it: workers serve such timers themselves."""
 
 STUCK_S: Final = 120.0
-"""So long, by the engine's clock, nothing happens before a test is told: longer than every lease and every second look."""
+"""So long, by the engine's clock, nothing happens before a test is told: longer than every lease and second look."""
 
 _PRUNE_MIN: Final = 1_000
 

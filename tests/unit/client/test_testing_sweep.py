@@ -32,13 +32,20 @@ def test_the_order_saga_survives_every_crash(call: testing.AnyCall, hooks: testi
     assert str(sweep).endswith("nothing differs")
 
 
-def test_sleeps_retries_and_several_hooks_survive_every_crash() -> None:
+@pytest.mark.parametrize(
+    ("call", "steps", "hooks"),
+    [
+        (month.call(1), {fetch: "page"}, {}),
+        (retried.call(1), {fetch: [OSError("away"), OSError("away"), "page"]}, {}),
+        (fans_out.call(4), {fetch: "page"}, {}),
+        (asked.call("ann"), {}, {}),
+        (two_answers.call(), {}, [("answer", "one"), ("answer", "two")]),
+    ],
+    ids=["a long sleep", "retries", "steps at once", "a hook that expires", "two hooks of one name"],
+)
+def test_what_waits_survives_every_crash(call: testing.AnyCall, steps: testing.Stubs, hooks: testing.Hooks) -> None:
     """What waits for time or for messages goes on after a crash where it was, at the same instants."""
-    testing.survives_every_crash(month.call(1), steps={fetch: "page"})
-    testing.survives_every_crash(retried.call(1), steps={fetch: [OSError("away"), OSError("away"), "page"]})
-    testing.survives_every_crash(fans_out.call(4), steps={fetch: "page"})
-    testing.survives_every_crash(asked.call("ann"))
-    testing.survives_every_crash(two_answers.call(), hooks=[("answer", "one"), ("answer", "two")])
+    testing.survives_every_crash(call, steps=steps, hooks=hooks)
 
 
 def test_code_that_is_not_deterministic_is_found() -> None:
