@@ -194,6 +194,7 @@ PULLS_WAITING_MAX: Final = 4096
 """Pulls waiting at one consumer, over all workers."""
 
 KEY_BYTES: Final = 32
+"""The actors' secret. Keyed BLAKE2b takes at most 64 bytes."""
 
 # --- the wire ----------------------------------------------------------------------------------
 READ_BYTES: Final = 1024 * 1024
@@ -299,4 +300,5 @@ assert BEAT_S * BEATS_MISSED_MAX < 4
 assert PULL_TICK_S < PIN_PULL_EXPIRES_S < PIN_TIMEOUT_S
 assert OBJECT_CHUNK_BYTES < RECORD_BYTES_MAX < PUBLISH_BYTES_PENDING_MAX <= UNSENT_BYTES_MAX
 assert BEAT_S < BEATS_LISTEN_S
+assert KEY_BYTES <= 64
 assert WAIT_SWEEP_S < READ_AGAIN_S

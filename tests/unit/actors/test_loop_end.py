@@ -221,3 +221,18 @@ def test_done_tasks_are_forgotten() -> None:
     bench.run(main())
 
     assert len(bench.loop._tasks) < 100
+
+
+def test_ended_run_is_gone_without_a_garbage_collection() -> None:
+    """Cycles of ended runs would have the collector look again and again at all runs that are under way."""
+    bench = LoopBench()
+    bench.run(asyncio.sleep(1))
+    bench.loop.kill()
+    host = weakref.ref(bench)
+    gc.disable()
+    try:
+        del bench
+
+        assert host() is None
+    finally:
+        gc.enable()
