@@ -63,7 +63,8 @@ def saga(*, parallel: bool = False) -> Saga:
     `await charge(order_id, cents)`.
 
     **Tasks.** Tasks that outlive the block find the saga closed. Use a `TaskGroup` inside the block, not a bare `gather`, where
-    tasks register what they did: a failed `gather` lets the others go on.
+    tasks register what they did: a failed `gather` lets the others go on. A saga in a task that nobody awaits does not
+    compensate when the run ends.
 
     **Nesting.** An inner saga that fails has compensated before the outer one begins. One that succeeded is done: what
     the outer one shall undo is registered with the outer one.

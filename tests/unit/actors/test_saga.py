@@ -1,4 +1,4 @@
-"""Sagas: what runs when a block fails, in which order, what is raised then, and that a replay does the same (I25)."""
+"""Sagas: what runs when a block fails, in which order, what is raised then, and that a replay does the same."""
 
 from __future__ import annotations
 
@@ -10,42 +10,19 @@ import pytest
 
 from jetrun.actors import (
     SagaError,
-    hook,
     saga,
     sleep,
-    step,
     workflow,
 )
-from jetrun.actors.commands import RunStep
-from jetrun.actors.errors import ErrorInfo
-from jetrun.actors.messages import StepResult
 from support.log_rig import LogRig
 from support.player import check_live, check_prefixes
-
-
-@step
-async def book(what: str) -> str:
-    raise AssertionError
-
-
-@step(max_retries=0)
-async def undo(what: str) -> None:
-    raise AssertionError
+from support.saga_rig import book, failing, settle, trip, undo, undone
 
 
 async def undo_slowly(what: str) -> None:
     """Workflow code as a compensation: it may wait, and decide."""
     await sleep(10)
     await undo(what)
-
-
-@workflow
-async def trip() -> str:
-    async with saga() as s:
-        s.compensate(undo, await book("flight"))
-        s.compensate(undo, await book("hotel"))
-        s.compensate(undo, what=await book("car"))
-    return "booked"
 
 
 @workflow
@@ -91,33 +68,6 @@ async def nested() -> None:
 
 
 @workflow
-async def timed() -> str:
-    try:
-        async with asyncio.timeout(5), saga() as s:
-            s.compensate(undo, "a")
-            s.compensate(undo, "b")
-            await book("room")
-    except TimeoutError:
-        return "too late"
-    return "booked"
-
-
-@workflow
-async def siblings() -> None:
-    """The second task fails while the first one's saga compensates."""
-
-    async def first() -> None:
-        async with saga() as s:
-            s.compensate(undo, "a")
-            s.compensate(undo, "b")
-            await book("first")
-
-    async with asyncio.TaskGroup() as group:
-        group.create_task(first())
-        group.create_task(book("second"))
-
-
-@workflow
 async def jumps_out() -> str:
     for _ in range(2):
         async with saga() as s:
@@ -154,26 +104,6 @@ async def stubborn() -> None:
         s.compensate(leaves)
         s.compensate(returns)
         raise ValueError("no")
-
-
-def failing(rig: LogRig, n: int, type_: str = "OSError", *, at_s: float | None = None) -> None:
-    """Gives a step its final failure."""
-    error = ErrorInfo(type=type_, message="no luck")
-    body = StepResult(command=n, attempt=1, token="", error=error, is_retryable=False)
-    rig.feed(rig.message(body, at_s=at_s))
-
-
-def undone(rig: LogRig) -> list[str]:
-    """Arguments of the compensations that were asked for, in order."""
-    commands = [c for record in rig.records for c in record.commands if isinstance(c, RunStep) and c.name == "undo"]
-    return [bytes(command.args).decode().strip('["]') or str(command.kwargs) for command in commands]
-
-
-def settle(rig: LogRig) -> None:
-    """Lets every compensation that is out succeed, and what follows from it."""
-    while rig.owed.steps and not rig.actor.journal.has_ended:
-        for command in rig.owed.steps:
-            rig.step(command.n)
 
 
 def test_nothing_is_undone_when_all_went_well() -> None:
@@ -256,129 +186,6 @@ def test_failed_compensations_are_recorded_with_the_first_failure() -> None:
     assert rig.error.type == "jetrun.actors.errors.SagaError"
     assert "3 of 3" in rig.error.message
     assert "direct cause of the following exception" in rig.error.traceback
-
-
-def test_cancelled_run_compensates_and_ends_as_cancelled() -> None:
-    rig = LogRig(trip)
-    rig.start()
-    rig.step(1, "F")
-
-    rig.cancel("enough")
-    assert (rig.status, undone(rig)) == ("running", ["F"])
-    assert [command.n for command in rig.owed.closed_steps] == [2]
-    rig.step(4)
-
-    assert rig.last.outcome is not None
-    assert (rig.status, rig.last.outcome.reason) == ("cancelled", "enough")
-    check_prefixes(rig)
-    check_live(rig)
-
-
-def test_cancelled_run_that_could_not_be_undone_fails() -> None:
-    """A status of cancelled would hide it."""
-    rig = LogRig(trip)
-    rig.start()
-    rig.step(1, "F")
-    rig.cancel("enough")
-
-    failing(rig, 4)
-
-    assert (rig.status, rig.error.type) == ("failed", "jetrun.actors.errors.SagaError")
-    assert "after CancelledError: enough" in rig.error.message
-
-
-@pytest.mark.parametrize("evict", [False, True])
-def test_cancel_during_compensation_cuts_nothing_short(evict: bool) -> None:
-    rig = LogRig(trip, evict=evict)
-    rig.start()
-    rig.step(1, "F")
-    rig.step(2, "H")
-    failing(rig, 3, "ValueError")
-
-    rig.cancel("first")
-    rig.cancel("second")
-    assert not rig.owed.closed_steps
-    rig.step(4)
-    rig.step(5)
-
-    assert undone(rig) == ["H", "F"]
-    assert (rig.status, rig.error.type) == ("failed", "ValueError")
-    check_prefixes(rig)
-    check_live(rig)
-
-
-def test_cancel_that_waited_for_the_compensation_is_delivered_then() -> None:
-    """Code that goes on after the saga is cancelled at its next await."""
-
-    @workflow
-    async def goes_on() -> None:
-        try:
-            async with saga() as s:
-                s.compensate(undo, "a")
-                await book("room")
-        except ValueError:
-            await hook("never")
-
-    rig = LogRig(goes_on)
-    rig.start()
-    failing(rig, 1, "ValueError")
-    rig.cancel("enough")
-    rig.step(2)
-
-    assert rig.status == "cancelled"
-
-
-def test_timeout_around_a_saga_waits_for_its_compensation() -> None:
-    """A timeout cancels the task, which the engine's shield does not hold back."""
-    rig = LogRig(timed)
-    rig.start(at_s=0)
-    rig.tick(5)
-    assert (rig.status, undone(rig)) == ("running", ["b"])
-
-    settle(rig)
-
-    assert (rig.result, undone(rig)) == ("too late", ["b", "a"])
-    check_prefixes(rig)
-    check_live(rig)
-
-
-def test_timeout_that_passes_during_the_compensation_replaces_the_exception() -> None:
-    rig = LogRig(timed)
-    rig.start(at_s=0)
-    failing(rig, 2, "ValueError", at_s=1)
-    assert undone(rig) == ["b"]
-
-    rig.tick(6)
-    assert not rig.owed.closed_steps
-    settle_open(rig)
-
-    assert (rig.result, undone(rig)) == ("too late", ["b", "a"])
-    check_prefixes(rig)
-
-
-def settle_open(rig: LogRig) -> None:
-    """As `settle`, from what is open rather than from what the last decision owes."""
-    execution = rig.actor._execution
-    assert execution is not None
-    for _ in range(10):
-        for n in [*execution.steps]:
-            rig.step(n)
-
-
-def test_failing_sibling_does_not_cut_a_compensation_short() -> None:
-    rig = LogRig(siblings)
-    rig.start()
-    failing(rig, 1, "ValueError")
-    assert undone(rig) == ["b"]
-
-    failing(rig, 2, "OSError")
-    assert not rig.owed.closed_steps
-    settle_open(rig)
-
-    assert undone(rig) == ["b", "a"]
-    assert (rig.status, rig.error.type) == ("failed", "ExceptionGroup")
-    check_prefixes(rig)
-    check_live(rig)
 
 
 def test_functions_of_the_workflow_are_compensations_too() -> None:
