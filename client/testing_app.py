@@ -7,40 +7,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any, Final, Self
 
 from ..actors.durations import Duration, duration_us
 from ..actors.errors import JetrunError, RunEnded
 from ..actors.names import RunKey
-from ..actors.records import Record, decode_record
+from ..actors.records import Record
 from ..actors.registry import Registry
 from ..actors.step import Step
-from ..streams.actor_worker import ActorOptions, ActorWorker
-from ..streams.memory import MemoryBroker, MemoryServer
-from ..streams.memory_faults import Faults
 from ..streams.running_step import RunningStep
-from ..streams.step_worker import StepWorker
-from ..streams.subjects import App
 from .client import Client
 from .definitions import Definition, collect
 from .handle import RunHandle
-from .testing_life import Lives, Worker
 from .testing_stage import Stage, StepCall, Unstubbed
 from .testing_story import tell
 from .testing_stubs import Stub, Stubs, read_stubs
 from .testing_time import Stuck, VirtualTime
+from .testing_twin import APP, Twin
 from .waits import Waits
 
-APP: Final = App("test")
 START: Final = datetime(2027, 1, 1, tzinfo=UTC)
 LIMIT: Final = "1000d"
 
-_KEY: Final = b"k" * 32
-_PARTITIONS: Final = 1
-_CONCURRENCY: Final = 1_000
 _PARKED_TRIES_MAX: Final = 3
 _END_S: Final = 30.0
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -71,70 +61,37 @@ class AppUnderTest:
         """The real client, connected to the twin."""
         self.parked_tries_max = _PARKED_TRIES_MAX
         """A run that is parked for the so-manieth time ends the test with `RunParked`."""
-        self.on_record: list[Callable[[RunKey, Record], None]] = []
-        """Called with every record that is stored, before the worker that wrote it hears of that."""
+        self.twin: Twin
         self.on_close: list[Callable[[], None]] = []
         """Called at the end of the block, before anything ends."""
         self._registry = registry
-        self._stage = Stage(registry.steps, stubs, unstubbed)
+        self.stage = Stage(registry.steps, stubs, unstubbed)
         self._start_us = round((start - _EPOCH) / timedelta(microseconds=1))
         self._limit_s = duration_us(limit, what="limit of an app under test") / 1e6
         self._clock = VirtualTime(engine_owners=(Waits,), user_owners=(RunningStep,))
-        self._zero = 0.0
-        self._server: MemoryServer
-        self._actors: Lives
-        self._steps: Lives
         self._owner: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._is_closing = False
 
     async def __aenter__(self) -> Self:
-        loop, clock = asyncio.get_running_loop(), self._clock
-        self._owner = asyncio.current_task()
-        clock.install(loop)
-        self._zero = clock.now
-        clock.ends_at = clock.now + self._limit_s
-        clock.is_at_rest, clock.on_stuck = self._is_at_rest, self._on_stuck
-        engine = clock.engine_context()
-        self._server = MemoryServer(
-            self._now_us,
-            faults=Faults(timer_late_s=0.0),
-            lease_us=lambda: round(clock.engine_now * 1e6),
-            lease_context=engine,
-        )
-        queues = {"default", *self._registry.queues}
-        self._server.provision(APP, queues, partitions=_PARTITIONS)
-        self._server.on_trace = self._heard
-        make = partial(Lives, server=self._server, context=engine, on_failure=self._fail)
-        self._actors = make("actors", make=self._actor_worker)
-        self._steps = make("steps", make=partial(self._step_worker, queues=dict.fromkeys(sorted(queues), _CONCURRENCY)))
-        self.client = Client(MemoryBroker(self._server), APP.name)
-        for lives in (self._actors, self._steps):
-            lives.begin()
-        for lives in (self._actors, self._steps):
-            await lives.wait_ready()
+        self._clock.install(asyncio.get_running_loop())
+        try:
+            await self._open()
+        except BaseException as error:
+            await self._end(error)
+            raise
         return self
 
-    async def __aexit__(self, *exception: object) -> None:
+    async def __aexit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
         for hear in self.on_close:
             hear()
-        self._is_closing = True
-        self._clock.release()
-        self._clock.is_at_rest = lambda: True  # what is left lying stays there
-        try:
-            await self._close()
-        finally:
-            self._clock.uninstall()
-        if self._failure is not None:
-            if self._owner is not None and isinstance(exception[1], asyncio.CancelledError):
-                self._owner.uncancel()
-            raise self._failure
+        await self._end(error)
 
     # --- time ------------------------------------------------------------------------------------
     def now(self) -> datetime:
         """Returns the app's time; it begins at `start` and is what `now()` tells workflows."""
-        return _EPOCH + timedelta(microseconds=self._now_us())
+        return _EPOCH + timedelta(microseconds=self.twin.now_us())
 
     async def skip(self, duration: Duration) -> None:
         """Lets so much time pass, however short that takes; on return all that came due has been done.
@@ -216,40 +173,25 @@ class AppUnderTest:
     # --- steps -----------------------------------------------------------------------------------
     def calls(self, *steps: Step[..., Any]) -> list[StepCall]:
         """Returns the attempts of these steps, or of all, that have begun so far, in order."""
-        return self._stage.calls_of([step.name for step in steps] or self._stage.steps)
+        return self.stage.calls_of([step.name for step in steps] or self.stage.steps)
 
     def story(self) -> str:
         """Tells what has happened to all runs, a line for each event: what a failing test wants to show."""
-        log = self._server.stream(APP.log).select(f"wf.{APP.name}.log.>")
-        keyed = ((APP.read_run(stored.subject), decode_record(stored.payload)) for stored in log)
-        return tell([(key, record) for key, record in keyed if key is not None], start_us=self._start_us)
+        return tell(self.twin.records(), start_us=self._start_us)
 
     # --- crashes ---------------------------------------------------------------------------------
     def crash_actor_worker(self) -> None:
         """Ends the actor worker as `kill -9` does; a fresh one takes over and replays what it needs."""
-        self._actors.crash()
+        self.twin.actors.crash()
 
     def crash_step_worker(self) -> None:
         """Ends the step worker as `kill -9` does; what it had in hand comes again when its lease has ended.
 
         Unlike a killed process, an async step that runs gets `CancelledError`: its `finally` blocks do run.
         """
-        self._steps.crash()
+        self.twin.steps.crash()
 
     # --- for the kit's other parts ----------------------------------------------------------------
-    @property
-    def stage(self) -> Stage:
-        return self._stage
-
-    @property
-    def actors(self) -> Lives:
-        return self._actors
-
-    def work_in_hand(self) -> set[int]:
-        """Returns the commands whose work is out and not acked."""
-        work = self._server.stream(APP.work).select(f"wf.{APP.name}.work.>")
-        return {int(stored.subject.rpartition(".")[2]) for stored in work}
-
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Runs a coroutine beside the test; its error ends the test, the test's end ends it."""
         task = asyncio.get_running_loop().create_task(coroutine)
@@ -257,49 +199,39 @@ class AppUnderTest:
         task.add_done_callback(self._spawned_ended)
 
     # --- inside ----------------------------------------------------------------------------------
-    def _now_us(self) -> int:
-        return self._start_us + round((self._clock.now - self._zero) * 1e6)
+    async def _open(self) -> None:
+        clock = self._clock
+        self._owner = asyncio.current_task()
+        self.twin = Twin(clock, self._registry, self.stage, start_us=self._start_us, on_failure=self._fail)
+        self.twin.on_record.append(self._hear)
+        clock.ends_at = clock.now + self._limit_s
+        clock.is_at_rest, clock.on_stuck = self.twin.is_at_rest, self._on_stuck
+        self.client = Client(self.twin.connect(), APP.name)
+        await self.twin.open()
 
-    def _actor_worker(
-        self, broker: MemoryBroker, life: str
-    ) -> tuple[Worker, Callable[[], Coroutine[Any, Any, object]]]:
-        options = ActorOptions(has_threads=False)
-        worker = ActorWorker(
-            broker, APP, self._registry, worker_id=life, key=_KEY, partitions=_PARTITIONS, options=options
-        )
-        return worker, worker.wait_ready
+    async def _end(self, error: BaseException | None) -> None:
+        """Ends all that lives here, and gives the clock back.
 
-    def _step_worker(
-        self, broker: MemoryBroker, life: str, *, queues: dict[str, int]
-    ) -> tuple[Worker, Callable[[], Coroutine[Any, Any, object]]]:
-        worker = StepWorker(broker, APP, self._stage, queues, worker_id=life)
-        return worker, worker.ready.wait
+        Raises:
+            BaseException: What has ended the test, unless the test has an error of its own.
+        """
+        self._is_closing = True
+        self._clock.release()
+        self._clock.is_at_rest = lambda: True  # what is left lying stays there
+        is_own = error is not None and not isinstance(error, asyncio.CancelledError)
+        try:
+            if self._failure is not None and self._owner is not None:
+                if error is None or is_own:
+                    with suppress(asyncio.CancelledError):  # ours: it is on its way still
+                        await asyncio.sleep(0)
+                self._owner.uncancel()
+            await self._close()
+        finally:
+            self._clock.uninstall()
+        if self._failure is not None and not is_own:
+            raise self._failure
 
-    def _is_at_rest(self) -> bool:
-        """Tells whether no message waits, and all work that is out is with a step that waits itself."""
-        server = self._server
-        if server.stream(APP.mail).state.messages:
-            return False
-        work, fired = server.stream(APP.work), server.stream(APP.timers)
-        return len(work.select(f"wf.{APP.name}.work.>")) <= self._stage.running and not fired.select(
-            f"wf.{APP.name}.fired.>"
-        )
-
-    def _heard(self, line: str) -> None:
-        """Hears what the twin does: the way to know of a record before anybody else does."""
-        verb, _, rest = line.partition(" ")
-        if verb != "stored":
-            return
-        stream, seq, subject = rest.split(" ", 2)
-        if stream != APP.log:
-            return
-        self._clock.touch()
-        stored, key = self._server.stream(APP.log).get(int(seq)), APP.read_run(subject)
-        if stored is None or key is None:
-            return
-        record = decode_record(stored.payload)
-        for hear in list(self.on_record):
-            hear(key, record)
+    def _hear(self, key: RunKey, record: Record) -> None:
         if record.parked is not None and record.parked.tries >= self.parked_tries_max:
             self._fail(RunParked(f"run {key} is parked ({record.parked.code}): {record.parked.reason}"))
 
@@ -308,10 +240,10 @@ class AppUnderTest:
 
         def hear(found: RunKey, _: Record) -> None:
             if found == key:
-                self.on_record.remove(hear)
+                self.twin.on_record.remove(hear)
                 _wake(future)
 
-        self.on_record.append(hear)
+        self.twin.on_record.append(hear)
         return future
 
     async def _hook_later(self, run: RunHandle[Any], name: str, payload: object, delay_s: float) -> None:
@@ -329,8 +261,7 @@ class AppUnderTest:
     def _story(self) -> str:
         """Says how the open runs stand."""
         told: list[str] = []
-        for stored in self._server.stream(APP.log).newest(f"wf.{APP.name}.log.>"):
-            record, key = decode_record(stored.payload), APP.read_run(stored.subject)
+        for key, record in self.twin.last_records():
             if record.outcome is None:
                 summary = record.summary
                 waits = [f"hook {wait.name!r}" for wait in summary.hooks_open]
@@ -351,10 +282,7 @@ class AppUnderTest:
             task.cancel()
         if hasattr(self, "client"):
             await self.client.close()
-        dead = [*self._tasks]
-        for lives in (self._actors, self._steps):
-            lives.end()
-            dead += lives.dead
+        dead = [*self._tasks, *(self.twin.end() if hasattr(self, "twin") else ())]
         if dead:
             await asyncio.wait(dead, timeout=_END_S)
 

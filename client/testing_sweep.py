@@ -206,7 +206,7 @@ class _Strike:
         if self._point.moment == "step":
             self._app.stage.on_done = self._hear_call
         else:
-            self._app.on_record.append(self._hear_record)
+            self._app.twin.on_record.append(self._hear_record)
 
     def _hear_record(self, _key: RunKey, _record: Record) -> None:
         assert self._point is not None
@@ -216,18 +216,18 @@ class _Strike:
         if self._point.moment == "append":
             self._strike_actors()
         else:
-            self._app.actors.set_on_ack(self._strike_actors)
+            self._app.twin.actors.set_on_ack(self._strike_actors)
 
     def _hear_call(self, _call: StepCall) -> None:
         assert self._point is not None
         self._calls += 1
         if self._calls == self._point.number:
             self._trial.has_struck = True
-            self._trial.may_repeat = self._app.work_in_hand()
+            self._trial.may_repeat = self._app.twin.work_in_hand()
             self._app.crash_step_worker()
 
     def _strike_actors(self) -> bool:
-        self._app.actors.set_on_ack(None)
+        self._app.twin.actors.set_on_ack(None)
         self._trial.has_struck = True
         self._app.crash_actor_worker()
         return True

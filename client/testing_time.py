@@ -47,7 +47,7 @@ class VirtualTime:
     """The time of one loop, from `install` to `uninstall`.
 
     Args:
-        engine_owners: Classes whose own methods, set as timers, are the engine's, wherever they are set.
+        engine_owners: Classes whose own methods, set as timers, are the engine's, wherever they are set, and see its clock.
         user_owners: As well, of what belongs to users' time.
     """
 
@@ -60,6 +60,7 @@ class VirtualTime:
         """No leap goes beyond it: it is what a workflow without an end runs into."""
         self._engine_owners = engine_owners
         self._user_owners = user_owners
+        self._engine: Context
         self._loop: asyncio.AbstractEventLoop
         self._inner: BaseSelector
         self._now = 0.0
@@ -90,6 +91,7 @@ class VirtualTime:
         if isinstance(getattr(attributes.get("time"), "__self__", None), VirtualTime):
             raise JetrunError("this loop's time is skipped by another app under test; one at a time")
         self._loop = loop
+        self._engine = self.engine_context()
         self._now = loop.time()
         self._engine_now = self._active_at = self._now
         self._inner = attributes["_selector"]
@@ -238,7 +240,7 @@ class VirtualTime:
             is_engine = context.get(_IS_ENGINE, False)
         owner = getattr(callback, "__self__", None)
         if isinstance(owner, self._engine_owners):
-            is_engine = True
+            is_engine, context = True, self._engine
         elif isinstance(owner, self._user_owners):
             is_engine = False
         at = when
