@@ -198,7 +198,8 @@ class VirtualTime:
                     future.set_result(None)
             return
         due = min(_next(self._timers), math.inf if native_s is None else self._now + native_s)
-        if is_at_rest and due <= min(self._held_at, self.ends_at) and self._leap(due):
+        is_allowed = due < math.inf and due <= min(self._held_at, self.ends_at)
+        if is_allowed and is_at_rest and self._leap(due):
             return
         engine_due = _next(self._engine_timers)
         if self._engine_now - self._active_at > STUCK_S or engine_due == math.inf:
@@ -213,7 +214,7 @@ class VirtualTime:
         span_s = due - self._now
         if span_s <= SHORT_S:
             self._engine_now += max(0.0, span_s)
-        elif self._engine_now - self._active_at >= REST_S:
+        elif self._engine_now - self._active_at >= REST_S or not self._engine_timers:
             self.touch()
         else:
             return False

@@ -338,6 +338,24 @@ async def test_failure_of_the_test_comes_through() -> None:
         await fail()
 
 
+async def test_the_tests_own_error_goes_before_others() -> None:
+    """Where something beside the test fails in the same moment, the test's own error is shown."""
+
+    async def fail() -> None:
+        async with testing.app(month, steps={fetch: "x"}) as app:
+            run = await app.client.start(month.call(1), run_id="m")
+            await run.terminate(wait=True)
+            await app.hook(run, "late", after="1s")
+            try:
+                await asyncio.sleep(3_600)
+            finally:
+                raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    await asyncio.sleep(0)  # no cancellation is left over
+
+
 async def test_crashed_workers_are_replaced() -> None:
     """A crash by hand: the run goes on, and the step in hand is run again once its lease has ended, in no time."""
 
