@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import anyio
 import anyio.to_thread
@@ -93,16 +93,31 @@ async def local(
             lease=place.lease or LoopLease(steps_broker),
             drain_s=_DRAIN_S,
         )
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(actors.run)
-            tasks.start_soon(steps.run)
-            await actors.wait_ready()
-            await steps.ready.wait()
-            async with Client(await place.connect("local client"), app) as client:
-                yield client
-            # Steps first: what they come to is still decided upon here.
-            steps.drain()
-            actors.drain()
+        own: Exception | None = None
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(actors.run)
+                tasks.start_soon(steps.run)
+                await actors.wait_ready()
+                await steps.ready.wait()
+                async with Client(await place.connect("local client"), app) as client:
+                    try:
+                        yield client
+                    except Exception as error:  # noqa: BLE001  # raised below: the group would wrap it
+                        own = error
+                steps.drain()
+                actors.drain()
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+        if own is not None:
+            raise own
+
+
+def _first(error: BaseException) -> BaseException:
+    """Returns what a worker died of, out of the groups around it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error
 
 
 def _memory(app: App, queues: list[str]) -> _Place:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from jetrun.actors.registry import RegistrationError
+from jetrun.client import RunNotFound
 from jetrun.client.local import local
 from support.tested_flows import asked, measured, two_answers
 
@@ -27,6 +28,17 @@ async def test_module_can_be_named() -> None:
 
         assert await run.result() == ["one", "two"]
         assert (await waiting.status()).status == "running"
+
+
+async def test_errors_of_the_script_come_as_they_are() -> None:
+    """`except RunFailed` around the block works: nothing is wrapped, and the workers end."""
+
+    async def script() -> None:
+        async with local(asked) as client:
+            await client.get(asked, "nobody").result()
+
+    with pytest.raises(RunNotFound, match="asked/nobody"):
+        await script()
 
 
 async def test_nothing_to_run_is_refused() -> None:
