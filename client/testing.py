@@ -1,4 +1,11 @@
-"""The testing kit. See docs/testing.md."""
+"""The testing kit: workflows with their real workers and client inside a test, on a clock that skips every wait.
+
+`run` takes a workflow to its end, `app` gives what a test looks around in, `survives_every_crash` crashes a worker at
+every record; `stub`, `returns` and `attempts` stand in for steps. The guide is docs/testing.md.
+
+Not possible while time is skipped: real sockets, subprocesses, and threads other than by `asyncio.to_thread`; and loops
+other than asyncio's own.
+"""
 
 from __future__ import annotations
 

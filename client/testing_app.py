@@ -158,17 +158,16 @@ class AppUnderTest:
             RunNotFound: There is no such run.
         """
         while True:
-            recorded = self._next_record(RunKey(run.workflow, run.run_id))
-            status = await run.status()
-            for wait in status.hooks_open:
-                if wait.name == hook and wait.n > beyond:
-                    return wait.n
-            if status.is_ended:
-                text = (
-                    f"run {run.workflow}/{run.run_id} has ended as {status.status} and does not wait for hook {hook!r}"
-                )
-                raise RunEnded(run.workflow, run.run_id, text)
-            await recorded
+            with self._listening(RunKey(run.workflow, run.run_id)) as recorded:
+                status = await run.status()
+                for wait in status.hooks_open:
+                    if wait.name == hook and wait.n > beyond:
+                        return wait.n
+                if status.is_ended:
+                    name = f"{run.workflow}/{run.run_id}"
+                    text = f"run {name} has ended as {status.status} and does not wait for hook {hook!r}"
+                    raise RunEnded(run.workflow, run.run_id, text)
+                await recorded
 
     # --- steps -----------------------------------------------------------------------------------
     def calls(self, *steps: Step[..., Any]) -> list[StepCall]:
@@ -235,16 +234,20 @@ class AppUnderTest:
         if record.parked is not None and record.parked.tries >= self.parked_tries_max:
             self._fail(RunParked(f"run {key} is parked ({record.parked.code}): {record.parked.reason}"))
 
-    def _next_record(self, key: RunKey) -> asyncio.Future[None]:
+    @contextmanager
+    def _listening(self, key: RunKey) -> Generator[asyncio.Future[None]]:
+        """Gives a future of the run's next record."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def hear(found: RunKey, _: Record) -> None:
             if found == key:
-                self.twin.on_record.remove(hear)
                 _wake(future)
 
         self.twin.on_record.append(hear)
-        return future
+        try:
+            yield future
+        finally:
+            self.twin.on_record.remove(hear)
 
     async def _hook_later(self, run: RunHandle[Any], name: str, payload: object, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
