@@ -6,7 +6,9 @@ Nothing here does I/O or reads a clock; `streams` performs what is decided here.
 from __future__ import annotations
 
 from .attempt import Attempt, attempt
+from .child import ChildHandle, start_child
 from .errors import (
+    ChildFailed,
     CompensationFailure,
     DefinitionError,
     FatalError,
@@ -29,6 +31,8 @@ from .workflow import Call, Workflow, call, workflow
 __all__ = [
     "Attempt",
     "Call",
+    "ChildFailed",
+    "ChildHandle",
     "CompensationFailure",
     "DefinitionError",
     "FatalError",
@@ -55,6 +59,7 @@ __all__ = [
     "saga",
     "shield",
     "sleep",
+    "start_child",
     "step",
     "uuid4",
     "workflow",

@@ -11,16 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .commands import RunStep
-from .decision import Decision, Owed, owed_in, owed_of
+from .decision import Decision, Owed, ends_of_children, owed_in, owed_of
 from .early import early_timer, end_of_wait, unclaimed
 from .execution import Execution
 from .fold import Fold, refs_of
 from .journal import Journal, has_key, in_order, message_of
 from .limits import EARLY_KEEP_US
-from .messages import Hook, Message, Start, Terminate
+from .messages import Hook, Message, Parent, Start, Terminate
 from .names import RunKey
-from .parking import Parking, open_commands, parked_again, reason_of
+from .parking import OpenCommands, Parking, open_commands, parked_again, reason_of
 from .recording import TOO_LONG, Recorder
 from .records import Folded, Outcome, Record, record_hash
 from .replay import Replay, Unfinished
@@ -64,8 +63,8 @@ class Actor:
         """Code and reason of why it cannot decide."""
         self._log: list[Record] = []
         """All records, until they are replayed."""
-        self._open: tuple[list[RunStep], list[int]] = ([], [])
-        """Steps and timers that were open when the code was dropped."""
+        self._open = OpenCommands([], [], [])
+        """What was open when the code was dropped."""
         self._unfinished: Decision | None = None
 
     # --- loading --------------------------------------------------------------------------------
@@ -111,7 +110,7 @@ class Actor:
         elif last.summary.status == "early":
             self.owed = Owed(timers=early_timer(last.at_us, self._early_keep_us))
         else:
-            self.owed = owed_in(self._log)
+            self.owed = owed_in(self.key, self._log)
 
     @property
     def unfinished(self) -> Decision | None:
@@ -187,6 +186,12 @@ class Actor:
         """
         return self._halt is not None or self.journal.parked is not None or self.journal.is_expired
 
+    @property
+    def listener(self) -> Parent | None:
+        """Who is told that the run has ended, by the decision that ends it."""
+        start = self.journal.start
+        return start.parent if start is not None and self.owed.outcome is not None else None
+
     def close(self) -> None:
         """Drops the execution; the journal stays."""
         if self._execution is not None:
@@ -217,7 +222,9 @@ class Actor:
     def _begin(self, workflow: Workflow[..., Any], start: Message) -> Execution:
         assert isinstance(start.body, Start), "the first message of a run is its start"
         seed = f"{self.app}/{self.key}/{start.seq}/{start.at_us}"
-        self._execution = Execution(workflow, app=self.app, key=self.key, started_at_us=start.at_us, seed=seed)
+        self._execution = Execution(
+            workflow, app=self.app, key=self.key, started_at_us=start.at_us, seed=seed, parent=start.body.parent
+        )
         return self._execution
 
     def _replay(
@@ -256,13 +263,17 @@ class Actor:
     def _unknown(self) -> tuple[str, str]:
         return "unknown_workflow", f"workflow {self.key.workflow!r} is not registered in this worker; deploy it"
 
-    def _open_commands(self) -> tuple[list[RunStep], list[int]]:
+    def _open_commands(self) -> OpenCommands:
         execution = self._execution
         if self._log:
             return open_commands(self._log)  # whatever code there is has not come to the end of it
         if execution is None:
             return self._open
-        return [entry.command for entry in execution.steps.values()], list(execution.timers)
+        return OpenCommands(
+            steps=[entry.command for entry in execution.steps.values()],
+            timers=list(execution.timers),
+            children=[child.command for child in execution.children.values()],
+        )
 
     def _keep(self, turn: Turn, nonce: str) -> Decision:
         """Keeps messages for a run that is paused, parked or not yet started."""
@@ -289,11 +300,12 @@ class Actor:
         why = f"the run has ended ({outcome.status}) and did not take this hook"
         waiting = [*map(message_of, self.journal.backlog), *turn.taken]
         refused = [Verdict(message=m, code="ended", reason=why) for m in waiting if isinstance(m.body, Hook)]
-        steps, timers = self._open_commands()
+        still_open = self._open_commands()
         self.owed = Owed(
             outcome=outcome,
-            closed_steps=steps,
-            closed_timers=timers,
+            closed_steps=still_open.steps,
+            closed_timers=still_open.timers,
+            child_ends=ends_of_children(self.key, outcome.status, still_open.children),
             is_unparked=self.journal.parked is not None,
             refused=refused,
         )

@@ -21,7 +21,7 @@ __all__ = ["Verdict", "judge", "mark_of"]
 
 def mark_of(start: Start) -> StartMark:
     """Names a start by its sender's id and the hash of its arguments."""
-    return StartMark(id=start.id, hash=start_hash(start.args, start.kwargs, start.ref))
+    return StartMark(id=start.id, hash=start_hash(start.args, start.kwargs, start.ref), parent=start.parent)
 
 
 def judge(
@@ -45,8 +45,10 @@ def judge(
         return _judge_start(message, body, workflow, start)
     if isinstance(body, Update):
         return Verdict(message=message, code="verb", reason="updates are not taken by this version")
-    if isinstance(body, ChildResult) or journal.has_id(message):
+    if journal.has_id(message):
         return Verdict(message=message)
+    if isinstance(body, (Cancel, Terminate)) and body.parent is not None and (not start or start.parent != body.parent):
+        return Verdict(message=message)  # meant for a child that never began: the id is somebody else's
     if journal.has_ended:
         return _judge_ended(message, journal)
     if start is None:
@@ -58,6 +60,9 @@ def _judge_start(
     message: Message, body: Start, workflow: Workflow[..., object] | None, start: StartMark | None
 ) -> Verdict | None:
     if start is not None:
+        if body.parent is not None and body.parent != start.parent:
+            reason = "the run id is taken by a run that is nobody's child, or another's"
+            return Verdict(message=message, code="exists", reason=reason)  # its end would never reach this parent
         if mark_of(body).hash == start.hash:
             return Verdict(message=message)  # the caller gets the run that is there
         return Verdict(message=message, code="exists", reason="the run id is taken by a start with other arguments")
@@ -96,6 +101,8 @@ def _is_needed(message: Message, journal: Journal, execution: Execution | None) 
     body = message.body
     if isinstance(body, StepResult):
         return execution is None or body.command in execution.steps
+    if isinstance(body, ChildResult):
+        return execution is None or body.command in execution.children
     if isinstance(body, Tick):
         # Without the code nobody knows which timers are open: the tick is kept by parking the run.
         return journal.is_behind or execution is None or is_due(execution, message.at_us)

@@ -7,7 +7,7 @@ person reads when it differs.
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -48,13 +48,39 @@ class OpenHook(_Command, frozen=True, kw_only=True, tag="hook"):
     type: str = ""
 
 
+ParentClose: TypeAlias = Literal["cancel", "terminate", "abandon"]
+"""What becomes of a child when its parent ends, or does not wait for it any more."""
+
+
+class StartChild(_Command, frozen=True, kw_only=True, tag="child"):
+    """Starts another run; open until its end is folded."""
+
+    workflow: str
+    run: str
+    args: msgspec.Raw = NO_ARGS
+    kwargs: OptionalRaw = None
+    ref: Ref | None = None
+    """As for `RunStep`, under this run's own prefix."""
+    hash: str
+    """Of the arguments, as `records.start_hash` makes it."""
+    parent_close: ParentClose = "cancel"
+    depth: int = 1
+
+
+class CancelChild(_Command, frozen=True, kw_only=True, tag="cancel_child"):
+    """Asks a child to stop; it stays open until it has."""
+
+    target: int
+    reason: str = ""
+
+
 class Close(_Command, frozen=True, kw_only=True, tag="close"):
     """Takes back an open command: queued work and timers are purged, a running step is told."""
 
     target: int
 
 
-Command: TypeAlias = RunStep | StartTimer | OpenHook | Close
+Command: TypeAlias = RunStep | StartTimer | OpenHook | StartChild | CancelChild | Close
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +102,10 @@ def signature(command: Command) -> tuple[str, str, str]:
             return ("timer", command.what, str(command.due_at_us))
         case OpenHook():
             return ("hook", command.name, "")
+        case StartChild():
+            return ("child", f"{command.workflow}/{command.run}", command.hash)
+        case CancelChild():
+            return ("cancel_child", "", str(command.target))
         case Close():
             return ("close", "", str(command.target))
 
@@ -92,6 +122,11 @@ def describe(command: Command | None) -> str:
             return f"timer ({command.what}) due at {command.due_at_us} us"
         case OpenHook():
             return f"hook {command.name!r}"
+        case StartChild():
+            shown = bytes(command.args)[:200].decode(errors="replace")
+            return f"child {command.workflow}/{command.run} with {shown if command.ref is None else command.ref.sha256[:12]}"
+        case CancelChild():
+            return f"cancel of child command {command.target}"
         case Close():
             return f"close of command {command.target}"
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from .commands import Close, Retry, RunStep, StartTimer
-from .execution import Execution
+from .commands import CancelChild, Close, Command, Retry, RunStep, StartChild, StartTimer
+from .execution import ChildEnd, Execution, let_go_reason
 from .fold import Fold
 from .journal import message_of
 from .messages import Message, StepResult
+from .names import RunKey
+from .parking import open_commands
 from .parts import joined
 from .records import Outcome, Parked, Record, Summary
 from .verdict import Verdict
@@ -25,6 +27,8 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     """Names and due times; a command's number is its timer's name."""
     closed_timers: list[int] = []
     closed_steps: list[RunStep] = []
+    children: list[StartChild] = []
+    child_ends: list[ChildEnd] = []
     outcome: Outcome | None = None
     is_start: bool = False
     parked: Parked | None = None
@@ -63,6 +67,7 @@ def summary_of(execution: Execution, fold: Fold) -> Summary:
         commands=execution.last_command,
         steps_open=0 if ended else len(execution.steps),
         timers_open=0 if ended else len(execution.timers),
+        children_open=0 if ended else len(execution.children),
         hooks_open=hooks,
         hooks_more=0 if ended else len(execution.inbox) - len(hooks),
         failures=execution.failures,
@@ -78,6 +83,19 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
             outcome=outcome,
             closed_steps=[*steps, *(command for command in execution.closed.values() if command is not None)],
             closed_timers=[*execution.timers, *(n for n, command in execution.closed.items() if command is None)],
+            children=[
+                child.command
+                for n, child in execution.children.items()
+                if n >= _first_of(execution) and child.command.parent_close == "abandon"
+            ],
+            child_ends=[
+                *(end for end in execution.child_ends if end.command.n < _first_of(execution)),
+                *ends_of_children(
+                    execution.key,
+                    outcome.status,
+                    (child.command for n, child in execution.children.items() if n < _first_of(execution)),
+                ),
+            ],
             is_unparked=is_unparked,
             refused=fold.refused,
         )
@@ -93,7 +111,7 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
     limit_us = execution.workflow.max_duration_us
     if limit_us and (fold.has_started or is_unparked):  # where nobody knew the code, nobody knew the limit
         timers.append(("max", execution.started_at_us + limit_us))
-    first = decided[0].n if decided else execution.last_command + 1
+    first = _first_of(execution)
     earlier = [(n, command) for n, command in closed.items() if n < first] if closed else []
     return Owed(
         steps=asked,
@@ -107,11 +125,26 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
         timers=timers,
         closed_timers=[n for n, command in earlier if command is None],
         closed_steps=[command for _, command in earlier if command is not None],
+        children=[c for c in decided if isinstance(c, StartChild) and c.n in execution.children]
+        if execution.children
+        else [],
+        child_ends=[e for e in execution.child_ends if e.command.n < first or e.command.n in execution.children],
         is_start=fold.has_started,
         is_paused=fold.is_paused,
         is_unparked=is_unparked,
         refused=fold.refused,
     )
+
+
+def ends_of_children(parent: RunKey, status: str, children: Iterable[StartChild]) -> list[ChildEnd]:
+    """Says what becomes of open children when their parent ends."""
+    reason = f"its parent {parent} has ended ({status})"
+    return [ChildEnd(child, child.parent_close, reason) for child in children if child.parent_close != "abandon"]
+
+
+def _first_of(execution: Execution) -> int:
+    """Number of the first command of the decision under way, or of the next one."""
+    return execution.decided[0].n if execution.decided else execution.last_command + 1
 
 
 def refusals_of(log: Sequence[Record]) -> list[Verdict]:
@@ -126,7 +159,7 @@ def refusals_of(log: Sequence[Record]) -> list[Verdict]:
     ]
 
 
-def owed_in(log: Sequence[Record]) -> Owed:
+def owed_in(key: RunKey, log: Sequence[Record]) -> Owed:
     """Reads in a log what its last decision asks for: for a worker that cannot make that decision again.
 
     The limit of the whole run is not in the log: it is owed again when the run goes on.
@@ -134,8 +167,16 @@ def owed_in(log: Sequence[Record]) -> Owed:
     *_, (last, is_open_ended) = joined(log)
     if is_open_ended:
         return Owed()  # whoever makes the missing parts carries out all of them
-    if last.undecided or last.outcome is not None:
-        return Owed(parked=last.parked, outcome=last.outcome, refused=refusals_of(log))
+    if last.outcome is not None:
+        children = [child for child in open_commands(log).children if child not in last.commands]
+        return Owed(
+            outcome=last.outcome,
+            children=[c for c in last.commands if isinstance(c, StartChild) and c.parent_close == "abandon"],
+            child_ends=ends_of_children(key, last.outcome.status, children),
+            refused=refusals_of(log),
+        )
+    if last.undecided:
+        return Owed(parked=last.parked, refused=refusals_of(log))
     asked = {command.n: command for record in log for command in record.commands}
     closed = {command.target for command in last.commands if isinstance(command, Close)}
     open_now = [command for command in last.commands if command.n not in closed]
@@ -149,7 +190,22 @@ def owed_in(log: Sequence[Record]) -> Owed:
         timers=[(str(c.n), c.due_at_us) for c in open_now if isinstance(c, StartTimer) and c.n not in last.fired],
         closed_timers=[command.n for command in earlier if isinstance(command, StartTimer)],
         closed_steps=[command for command in earlier if isinstance(command, RunStep)],
+        children=[command for command in open_now if isinstance(command, StartChild)],
+        child_ends=[*_cancelled(last, asked, closed), *_let_go(key, earlier)],
         is_start=any(folded.verb == "start" for folded in last.messages),
         is_unparked=last.unparked,
         refused=refusals_of(log),
     )
+
+
+def _cancelled(last: Record, asked: Mapping[int, Command], closed: Container[int]) -> Iterator[ChildEnd]:
+    for command in last.commands:
+        child = asked[command.target] if isinstance(command, CancelChild) else None
+        if isinstance(command, CancelChild) and isinstance(child, StartChild) and child.n not in closed:
+            yield ChildEnd(child, "cancel", command.reason)
+
+
+def _let_go(key: RunKey, closed: Iterable[Command]) -> Iterator[ChildEnd]:
+    for command in closed:
+        if isinstance(command, StartChild) and command.parent_close != "abandon":
+            yield ChildEnd(command, command.parent_close, let_go_reason(key))

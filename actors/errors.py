@@ -112,6 +112,28 @@ class StepFailed(JetrunError):
         return f"step {self.step!r} failed after {self.attempts} attempt(s): {self.error.type}: {self.error.message}"
 
 
+class ChildFailed(JetrunError):
+    """Raised in workflow code by a child that did not complete.
+
+    Where the child raised a class that is a builtin, one of jetrun's, or loaded in this process, the exception raised is
+    also an instance of that class, as for `StepFailed`.
+    """
+
+    workflow: str = ""
+    run: str = ""
+    status: str = ""
+    """`failed`, `cancelled`, `terminated`, or `refused`: it was never begun, because its id was taken, for example."""
+    error: ErrorInfo = ErrorInfo(type="Exception")
+    reason: str = ""
+
+    def __str__(self) -> str:
+        what = f"child {self.workflow}/{self.run} {self.status}"
+        if self.status == "failed":
+            return f"{what}: {self.error.type}: {self.error.message}"
+        detail = self.reason or self.error.message
+        return f"{what}: {detail}" if detail else what
+
+
 class HookExpired(JetrunError, TimeoutError):
     """Raised in workflow code when a hook's timeout passes before a payload arrives."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from .commands import Close, OpenHook, RunStep, StartTimer
+from .commands import CancelChild, Close, Command, OpenHook, RunStep, StartChild, StartTimer
 from .durations import format_instant
 from .errors import ErrorInfo
 from .messages import Ref
@@ -35,6 +35,15 @@ class _StepView(msgspec.Struct):
     worker: str = ""
     started_at_us: int = 0
     ended_at_us: int = 0
+
+
+class _ChildView(msgspec.Struct):
+    command: int = 0
+    status: str = ""
+    result: msgspec.Raw = msgspec.Raw(b"null")
+    ref: Ref | None = None
+    error: ErrorInfo | None = None
+    reason: str = ""
 
 
 class _BodyView(msgspec.Struct):
@@ -106,6 +115,16 @@ def _message(record: Record, folded: Folded) -> Iterator[Event]:
             text = f"{error.type}: {error.message}"
             yield event("step.failed", text, view.command, **data, error=msgspec.to_builtins(error))
         return
+    if folded.verb == "child":
+        end = msgspec.json.decode(folded.body, type=_ChildView)
+        if end.status == "completed":
+            shown = _shown(end.result, end.ref)
+            yield event("child.completed", shown, end.command, result=_plain(end.result, end.ref))
+        else:
+            text = f"{end.error.type}: {end.error.message}" if end.error is not None else end.reason
+            error = msgspec.to_builtins(end.error)
+            yield event(f"child.{end.status}", text, end.command, error=error, reason=end.reason)
+        return
     body = msgspec.json.decode(folded.body, type=_BodyView)
     match folded.verb:
         case "start":
@@ -128,7 +147,7 @@ def _message(record: Record, folded: Folded) -> Iterator[Event]:
             return
 
 
-def _command(record: Record, command: RunStep | StartTimer | OpenHook | Close) -> Event:
+def _command(record: Record, command: Command) -> Event:
     def event(kind: str, text: str, **data: Any) -> Event:
         return Event(k=record.k, at_us=record.at_us, kind=kind, text=text, n=command.n, data=data)
 
@@ -142,6 +161,15 @@ def _command(record: Record, command: RunStep | StartTimer | OpenHook | Close) -
             return event("timer.started", text, due_at_us=command.due_at_us, what=command.what)
         case OpenHook():
             return event("hook.opened", command.name, name=command.name, type=command.type)
+        case StartChild():
+            key = f"{command.workflow}/{command.run}"
+            args = _plain(command.args, command.ref)
+            text = f"{key} {_shown(command.args, command.ref)}"
+            return event("child.started", text, workflow=command.workflow, run=command.run, args=args)
+        case CancelChild():
+            return event(
+                "child.cancel_requested", f"child {command.target} {command.reason}".rstrip(), target=command.target
+            )
         case Close():
             return event("command.closed", f"command {command.target}", target=command.target)
 

@@ -13,12 +13,25 @@ from collections.abc import Coroutine, Sequence
 from contextvars import Context
 from hashlib import blake2b, sha256
 from random import Random
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
-from .commands import Close, Command, OpenHook, RunStep, StartTimer, describe, input_hash, signature
+from .commands import (
+    CancelChild,
+    Close,
+    Command,
+    OpenHook,
+    ParentClose,
+    RunStep,
+    StartChild,
+    StartTimer,
+    describe,
+    input_hash,
+    signature,
+)
 from .errors import (
+    ChildFailed,
     ErrorInfo,
     HookExpired,
     InvalidValue,
@@ -29,16 +42,16 @@ from .errors import (
 )
 from .failures import error_info
 from .inbox import Inbox, Waiter
-from .limits import COMMANDS_OPEN_MAX, VALUE_INLINE_BYTES_MAX
+from .limits import CHILD_DEPTH_MAX, COMMANDS_OPEN_MAX, TOKEN_BYTES_MAX, VALUE_INLINE_BYTES_MAX
 from .loop import Loop, LoopTimer
-from .messages import NO_ARGS, Ref
+from .messages import NO_ARGS, ChildResult, Parent, Ref
 from .names import RunKey
-from .records import Outcome
+from .records import Outcome, start_hash
 from .source import asking_line, waiting_line
 from .step import Step
-from .values import Packed
+from .values import decode
 from .work import packed_object
-from .workflow import Workflow
+from .workflow import Call, Workflow
 
 R = TypeVar("R")
 CommandT = TypeVar("CommandT", bound=Command)
@@ -53,6 +66,22 @@ class OpenStep(msgspec.Struct):
     attempt: int = 1
 
 
+class OpenChild(msgspec.Struct):
+    """A child that was started and has not ended yet."""
+
+    command: StartChild
+    result_type: Any
+    future: asyncio.Future[Any]
+
+
+class ChildEnd(msgspec.Struct, frozen=True):
+    """What a decision asks of a child that is to end."""
+
+    command: StartChild
+    verb: Literal["cancel", "terminate"]
+    reason: str
+
+
 class Execution:
     """One run's code at work.
 
@@ -61,6 +90,7 @@ class Execution:
         app: The app's name.
         key: The run.
         started_at_us: Server time of the start message.
+        parent: The run that has started this one as its child.
         seed: Text that names this start for ever: `random` and `uuid4` grow from it.
         next_command: Number of the first command (numbers never restart).
     """
@@ -73,17 +103,20 @@ class Execution:
         key: RunKey,
         started_at_us: int,
         seed: str,
+        parent: Parent | None = None,
         next_command: int = 1,
     ) -> None:
         base = int.from_bytes(blake2b(str(key).encode(), digest_size=6).digest(), "big") << 12
         self.workflow = workflow
         self.app = app
         self.key = key
+        self.parent = parent
         self.started_at_us = started_at_us
         self.loop = Loop.create(self, started_at_us=started_at_us, number_base=base)
         self.failure: ReplayMismatch | None = None
         self.steps: dict[int, OpenStep] = {}
         self.timers: dict[int, tuple[int, LoopTimer]] = {}
+        self.children: dict[int, OpenChild] = {}
         self.inbox = Inbox()
         self.failures = 0
         self.cancel_reason: str | None = None
@@ -110,6 +143,7 @@ class Execution:
         """
         self.decided: list[Command] = []
         self.closed: dict[int, RunStep | None] = {}
+        self.child_ends: list[ChildEnd] = []
         self.uploads: dict[str, bytes] = {}
         self.inbox.refused = []
         self._expected = expected
@@ -166,6 +200,27 @@ class Execution:
         if not entry.future.done():
             entry.future.set_exception(step_failed(entry.command.name, entry.attempt, error))
 
+    def resolve_child(self, n: int, raw: bytes | msgspec.Raw) -> None:
+        """Gives an open child its result."""
+        entry = self.children.pop(n)
+        if entry.future.done():
+            return
+        key = f"{entry.command.workflow}/{entry.command.run}"
+        try:
+            value = decode(raw, entry.result_type, where=f"result of child {key}")
+        except InvalidValue as error:
+            info = ErrorInfo(type="InvalidValue", message=str(error), code="invalid_result")
+            entry.future.set_exception(child_failed(entry.command, "failed", info))
+        else:
+            entry.future.set_result(value)
+
+    def fail_child(self, n: int, end: ChildResult) -> None:
+        """Tells the code that an open child has not completed."""
+        entry = self.children.pop(n)
+        if not entry.future.done():
+            error = end.error or ErrorInfo(type="Exception")
+            entry.future.set_exception(child_failed(entry.command, end.status, error, end.reason))
+
     def cancel(self, reason: str) -> None:
         """Asks the code to stop: `CancelledError` at the root's next await, after the shields around it."""
         self.cancel_reason = reason
@@ -217,7 +272,7 @@ class Execution:
         """Decides to run a step and waits for its result."""
         packed = step.signature.pack(args, kwargs)
         self._check_room()
-        ref, raw_args, raw_kwargs = self._claim(packed)
+        ref, raw_args, raw_kwargs = self._claim(packed.args, packed.kwargs)
         command = RunStep(
             n=self._next,
             name=step.name,
@@ -239,6 +294,49 @@ class Execution:
         finally:
             if command.n in self.steps:
                 self._close(command.n)
+
+    def start_child(self, call: Call[Any], run_id: str | None, parent_close: ParentClose) -> OpenChild:
+        """Decides to start another run; its future waits for the end."""
+        self._check_room()
+        depth = self.parent.depth + 1 if self.parent is not None else 1
+        if depth > CHILD_DEPTH_MAX:
+            raise JetrunError(
+                f"a child of a child, {depth} levels deep; at most {CHILD_DEPTH_MAX}: flatten the workflow"
+            )
+        ref, raw_args, raw_kwargs = self._claim(call.args, call.kwargs)
+        command = StartChild(
+            n=self._next,
+            workflow=call.workflow,
+            run=run_id if run_id is not None else child_id(self.key, self._next),
+            args=raw_args,
+            kwargs=raw_kwargs,
+            ref=ref,
+            hash=start_hash(call.args, call.kwargs),
+            parent_close=parent_close,
+            depth=depth,
+        )
+        recorded = self._decide(command)
+        child = OpenChild(command=recorded or command, result_type=call.result_type, future=self.loop.create_future())
+        child.future.add_done_callback(_take_note)
+        if recorded is not None:
+            self.children[command.n] = child
+        return child
+
+    async def run_child(self, call: Call[R], run_id: str | None, parent_close: ParentClose) -> Any:
+        """Starts another run and waits for its end; who stops waiting lets go of the child."""
+        child = self.start_child(call, run_id, parent_close)
+        n = child.command.n
+        try:
+            return await child.future
+        finally:
+            if n in self.children:
+                self._close(n)
+
+    def cancel_child(self, child: OpenChild, reason: str) -> None:
+        """Decides to ask a child to stop, unless it has ended."""
+        n = child.command.n
+        if n in self.children and self._decide(CancelChild(n=self._next, target=n, reason=reason)) is not None:
+            self.child_ends.append(ChildEnd(child.command, "cancel", reason))
 
     async def wait_hook(self, name: str, type_: Any, type_name: str, timeout_us: int) -> Any:
         """Opens a hook and waits for a payload that fits."""
@@ -318,12 +416,16 @@ class Execution:
         return command
 
     def _close(self, target: int) -> None:
-        step = self.steps.pop(target, None)
-        if self._decide(Close(n=self._next, target=target)) is not None:
+        step, child = self.steps.pop(target, None), self.children.pop(target, None)
+        if self._decide(Close(n=self._next, target=target)) is None:
+            return
+        if child is None:
             self.closed[target] = step.command if step is not None else None
+        elif child.command.parent_close != "abandon":
+            self.child_ends.append(ChildEnd(child.command, child.command.parent_close, let_go_reason(self.key)))
 
     def _check_room(self) -> None:
-        if len(self.steps) + len(self.timers) + len(self.inbox) >= COMMANDS_OPEN_MAX:
+        if len(self.steps) + len(self.timers) + len(self.inbox) + len(self.children) >= COMMANDS_OPEN_MAX:
             raise JetrunError(f"{COMMANDS_OPEN_MAX} commands are open; wait for some before asking for more")
 
     def _root_code(self) -> Coroutine[Any, Any, Any] | None:
@@ -333,11 +435,10 @@ class Execution:
         self.failure = ReplayMismatch(command=command, recorded=describe(recorded), asked=asked, source=source)
         self.loop.is_stopped = True
 
-    def _claim(self, packed: Packed) -> tuple[Ref | None, msgspec.Raw, msgspec.Raw | None]:
-        size = len(packed.args) + len(packed.kwargs or b"")
-        if size > VALUE_INLINE_BYTES_MAX:
-            return self._upload(packed_object(packed.args, packed.kwargs)), NO_ARGS, None
-        return None, msgspec.Raw(packed.args), None if packed.kwargs is None else msgspec.Raw(packed.kwargs)
+    def _claim(self, args: bytes, kwargs: bytes | None) -> tuple[Ref | None, msgspec.Raw, msgspec.Raw | None]:
+        if len(args) + len(kwargs or b"") > VALUE_INLINE_BYTES_MAX:
+            return self._upload(packed_object(args, kwargs)), NO_ARGS, None
+        return None, msgspec.Raw(args), None if kwargs is None else msgspec.Raw(kwargs)
 
     def _upload(self, data: bytes) -> Ref:
         digest = sha256(data).hexdigest()
@@ -362,3 +463,31 @@ def step_failed(step: str, attempts: int, error: ErrorInfo) -> StepFailed:
     failure = cls.__new__(cls, error.message)
     failure.step, failure.attempts, failure.error = step, attempts, error
     return failure
+
+
+def child_failed(child: StartChild, status: str, error: ErrorInfo, reason: str = "") -> ChildFailed:
+    """Makes the exception that workflow code sees, an instance of the child's own class too where that is known."""
+    cls = cast("type[ChildFailed]", mixed_class(ChildFailed, error.type) if status == "failed" else ChildFailed)
+    failure = cls.__new__(cls, error.message)
+    failure.workflow, failure.run, failure.status = child.workflow, child.run, status
+    failure.error, failure.reason = error, reason
+    return failure
+
+
+def let_go_reason(parent: RunKey) -> str:
+    """Says to a child why it is to end before its parent does."""
+    return f"{parent} does not wait for it any more"
+
+
+def child_id(parent: RunKey, command: int) -> str:
+    """Names the run that a command starts (R21); hashed where names are long."""
+    text = f"{parent.workflow}-{parent.run}-{command}"
+    if len(text) <= TOKEN_BYTES_MAX:
+        return text
+    return f"{blake2b(str(parent).encode(), digest_size=16).hexdigest()}-{command}"
+
+
+def _take_note(future: asyncio.Future[Any]) -> None:
+    """Marks an exception as seen: nobody has to wait for a child."""
+    if not future.cancelled():
+        future.exception()

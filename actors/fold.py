@@ -128,10 +128,10 @@ class Fold:
                 return
             case Resume():
                 self.is_paused = False
-            case Tick():
-                pass  # it brings time
-            case Update() | ChildResult():
-                pass  # refused before they get here
+            case ChildResult():
+                self._apply_child(body)
+            case Tick() | Update():
+                pass  # a tick brings time; updates are refused before they get here
             case _:
                 assert_never(body)
         self._run()
@@ -191,6 +191,14 @@ class Fold:
                 self.retries.append(retry)
                 entry.attempt = retry.attempt
 
+    def _apply_child(self, body: ChildResult) -> None:
+        if body.command not in self._execution.children:
+            return  # closed meanwhile
+        if body.status == "completed":
+            self._execution.resolve_child(body.command, self._raw(body.result, body.ref))
+        else:
+            self._execution.fail_child(body.command, body)
+
     def _retry(self, entry: OpenStep, body: StepResult, error: ErrorInfo) -> Retry | None:
         if self._recorded is not None:
             recorded = self._recorded.get((body.command, entry.attempt + 1))
@@ -227,4 +235,4 @@ def is_due(execution: Execution, at_us: int) -> bool:
 def refs_of(message: Message) -> Ref | None:
     """Names the large value that a message refers to, if any: fetch it before the fold."""
     body = message.body
-    return body.ref if isinstance(body, (Start, Hook, StepResult)) else None
+    return body.ref if isinstance(body, (Start, Hook, StepResult, ChildResult)) else None

@@ -85,6 +85,9 @@ TURN_CALLBACKS_MAX: Final = 100_000
 CLOSES_MAX: Final = 100
 """Times that the code of a dead loop is closed; each takes it out of one `finally` that awaits."""
 
+CHILD_DEPTH_MAX: Final = 16
+"""Levels of children below a run that is nobody's child; more is a recursion that somebody forgot to end."""
+
 COMMANDS_OPEN_MAX: Final = 20_000
 """Steps, timers and hooks of one run that are open at once."""
 

@@ -67,6 +67,10 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     workflow: str
     run: str
     command: int
+    depth: int = 1
+    """How far the child is below the run that nobody has started as a child."""
+    token: str = ""
+    """Comes back with the child's end: only who was asked to run the child can tell (R18)."""
 
     def __post_init__(self) -> None:
         check_token("workflow name", self.workflow)  # it becomes part of a subject
@@ -93,12 +97,16 @@ class Cancel(_Body, frozen=True, kw_only=True):
     """Asks the workflow to stop: `CancelledError` at its next await, cleanup runs."""
 
     reason: str = ""
+    parent: Parent | None = None
+    """Internal: applies to the child of that parent alone, whoever else may have the id."""
 
 
 class Terminate(_Body, frozen=True, kw_only=True):
     """Ends the run now, without cleanup."""
 
     reason: str = ""
+    parent: Parent | None = None
+    """Internal, as for `Cancel`."""
 
 
 class Pause(_Body, frozen=True, kw_only=True):
@@ -140,10 +148,13 @@ class ChildResult(_Body, frozen=True, kw_only=True):
     """Internal. How a child run ended."""
 
     command: int
+    token: str
+    status: str
+    """How it ended, or `refused`: it was never begun."""
     result: msgspec.Raw = NULL
     ref: Ref | None = None
     error: ErrorInfo | None = None
-    status: str = ""
+    reason: str = ""
 
 
 class Tick(_Body, frozen=True, kw_only=True):

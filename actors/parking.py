@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from .commands import Close, RunStep, StartTimer
+from .commands import Close, RunStep, StartChild, StartTimer
 from .errors import BadMessage, InvalidValue, MissingValue, ReplayMismatch
 from .failures import error_info
 from .journal import Journal
@@ -83,8 +83,16 @@ def parked_again(code: str, reason: str, before: Parked | None, *, now_us: int) 
     return Parked(code=code, reason=reason, tries=tries, retry_at_us=now_us + delay_us)
 
 
-def open_commands(log: Sequence[Record]) -> tuple[list[RunStep], list[int]]:
-    """Finds the steps and timers that a log asks for and does not take back: all that may be open, and some that ended."""
+class OpenCommands(NamedTuple):
+    """What a log asks for and does not take back."""
+
+    steps: list[RunStep]
+    timers: list[int]
+    children: list[StartChild]
+
+
+def open_commands(log: Sequence[Record]) -> OpenCommands:
+    """Finds what a log asks for and does not take back: all that may be open, and some that ended."""
     commands = {command.n: command for record in log for command in record.commands}
     for record in log:
         for n in record.fired:
@@ -92,5 +100,8 @@ def open_commands(log: Sequence[Record]) -> tuple[list[RunStep], list[int]]:
         for command in record.commands:
             if isinstance(command, Close):
                 commands.pop(command.target, None)
-    steps = [command for command in commands.values() if isinstance(command, RunStep)]
-    return steps, [command.n for command in commands.values() if isinstance(command, StartTimer)]
+    return OpenCommands(
+        steps=[command for command in commands.values() if isinstance(command, RunStep)],
+        timers=[command.n for command in commands.values() if isinstance(command, StartTimer)],
+        children=[command for command in commands.values() if isinstance(command, StartChild)],
+    )

@@ -16,7 +16,7 @@ from .durations import Duration, due_at_us, duration_us
 from .errors import NotInWorkflow
 from .execution import Execution
 from .loop import running_loop
-from .names import check_token
+from .names import RunKey, check_token
 from .values import check_type
 
 T = TypeVar("T")
@@ -37,9 +37,12 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Hash of the workflow's code in this worker."""
     commands: int
     """Commands decided so far."""
+    parent: RunKey | None = None
+    """The run that has started this one as its child."""
 
 
-def _execution(what: str) -> Execution:
+def execution_of(what: str) -> Execution:
+    """Returns the execution of the workflow that calls. Raises NotInWorkflow."""
     loop = running_loop()
     if loop is None:
         raise NotInWorkflow(f"{what} works inside a workflow; elsewhere use the standard library")
@@ -58,7 +61,7 @@ async def sleep(delay: Duration | datetime) -> None:
         InvalidDuration: The delay is negative, has no unit, or is more than 100 years.
         NotInWorkflow: No workflow is running.
     """
-    execution = _execution("sleep()")
+    execution = execution_of("sleep()")
     loop = execution.loop
     due = due_at_us(delay, now_us=loop.now_us, what="sleep")
     future = loop.create_future()
@@ -95,7 +98,7 @@ async def hook(name: str, type_: Any = Any, /, *, timeout: Duration | None = Non
         InvalidName: The name cannot be a token.
         NotInWorkflow: No workflow is running.
     """
-    execution = _execution("hook()")
+    execution = execution_of("hook()")
     check_token("hook name", name)
     check_type(type_, where=f"type of hook {name!r}")
     timeout_us = 0 if timeout is None else max(1, duration_us(timeout, what=f"timeout of hook {name!r}"))
@@ -105,22 +108,23 @@ async def hook(name: str, type_: Any = Any, /, *, timeout: Duration | None = Non
 
 def now() -> datetime:
     """Tells the run's time, aware, in UTC: the server's time of the newest message, never backwards."""
-    return _instant(_execution("now()").loop.now_us)
+    return _instant(execution_of("now()").loop.now_us)
 
 
 def random() -> random_module.Random:
     """Returns the run's own generator: the same numbers on every replay."""
-    return _execution("random()").random
+    return execution_of("random()").random
 
 
 def uuid4() -> uuid.UUID:
     """Makes a random UUID, the same on every replay."""
-    return uuid.UUID(int=_execution("uuid4()").uuids.getrandbits(128), version=4)
+    return uuid.UUID(int=execution_of("uuid4()").uuids.getrandbits(128), version=4)
 
 
 def info() -> RunInfo:
     """Tells which run this is."""
-    execution = _execution("info()")
+    execution = execution_of("info()")
+    parent = execution.parent
     return RunInfo(
         app=execution.app,
         workflow=execution.key.workflow,
@@ -128,6 +132,7 @@ def info() -> RunInfo:
         started_at=_instant(execution.started_at_us),
         code=execution.workflow.code_hash,
         commands=execution.last_command,
+        parent=RunKey(parent.workflow, parent.run) if parent is not None else None,
     )
 
 
@@ -140,7 +145,7 @@ def shield() -> AbstractAsyncContextManager[None]:
 
     Use it for what must not be left half done, and for clean-up: `async with shield(): await refund(...)`.
     """
-    return _Shield(_execution("shield()"))
+    return _Shield(execution_of("shield()"))
 
 
 class _Shield(AbstractAsyncContextManager[None]):

@@ -15,7 +15,7 @@ import msgspec
 
 from .commands import Command, Retry
 from .errors import BadLog, ErrorInfo
-from .messages import NULL, Ref
+from .messages import NULL, Parent, Ref
 
 VERSION: Final = 1
 LOOP_VERSION: Final = 1
@@ -47,11 +47,13 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class StartMark(msgspec.Struct, frozen=True, kw_only=True):
+class StartMark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Names the start that this run belongs to (R15)."""
 
     id: str
     hash: str
+    parent: Parent | None = None
+    """The run that has started this one as its child."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -92,6 +94,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Number of the last command."""
     steps_open: int = 0
     timers_open: int = 0
+    children_open: int = 0
     hooks_open: list[OpenWait] = []
     """The first `HOOKS_SHOWN_MAX` of them."""
     hooks_more: int = 0

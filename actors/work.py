@@ -21,6 +21,9 @@ from .names import RunKey, is_token
 VERSION: Final = 1
 """Of the message; a worker leaves newer ones to newer workers."""
 
+CHILD_ATTEMPT: Final = 0
+"""Stands for the attempt in the token of a child: it has none, and steps count from 1."""
+
 TOKEN_DIGITS: Final = 32
 """Hex digits of a token: 128 bits, beyond any guessing through a public door."""
 

@@ -10,6 +10,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from .durations import Duration, duration_us
 from .errors import DefinitionError
+from .loop import running_loop
 from .names import check_token
 from .stand_ins import adopt_globals
 from .step import Step
@@ -35,7 +36,9 @@ class Call(Generic[R]):
 
 
 class Workflow(Generic[P, R]):
-    """A registered workflow. `call(...)` makes what a client starts; calling it runs the plain function (for unit tests)."""
+    """A registered workflow. `call(...)` makes what a client starts. Called in a workflow it runs as a child; elsewhere it is the
+    plain function.
+    """
 
     def __init__(self, function: Callable[P, Coroutine[Any, Any, R]], *, name: str, max_duration_us: int) -> None:
         self.function = function
@@ -49,6 +52,12 @@ class Workflow(Generic[P, R]):
         self.__wrapped__ = function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Starts it as a child and waits for its end (in a workflow; see `start_child` for more), or calls the function."""
+        loop = running_loop()
+        if loop is not None:
+            return cast(
+                "Coroutine[Any, Any, R]", cast(Any, loop.host).run_child(self.call(*args, **kwargs), None, "cancel")
+            )
         return self.function(*args, **kwargs)
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:

@@ -39,6 +39,7 @@ async def show_run(connection: Connection, text: str) -> None:
     result = await _result_of(connection, key, record)
     if connection.out.is_json:
         line = {name: getattr(status, name) for name in status.__struct_fields__}
+        line["parent"] = str(status.parent) if status.parent is not None else None
         connection.out.json({**line, "result": msgspec.Raw(result)} if result is not None else line)
         return
     for name, value in _facts(status, record):
@@ -82,6 +83,8 @@ async def export_run(connection: Connection, text: str) -> None:
 def _facts(status: RunStatus, record: Record) -> Iterator[tuple[str, str]]:
     yield "run", f"{status.workflow}/{status.run_id}"
     yield "status", status.status
+    if status.parent is not None:
+        yield "child of", str(status.parent)
     yield "started", render.instant(status.started_at_us)
     if status.is_ended:
         yield (
@@ -90,7 +93,9 @@ def _facts(status: RunStatus, record: Record) -> Iterator[tuple[str, str]]:
         )
     yield "records", f"{status.records}, {status.commands} commands, {status.failures} failed attempts"
     if not status.is_ended:
-        yield "open", f"{status.steps_open} steps, {status.timers_open} timers, {len(status.hooks_open)} hooks"
+        children = f", {status.children_open} children" if status.children_open else ""
+        hooks = len(status.hooks_open)
+        yield "open", f"{status.steps_open} steps, {status.timers_open} timers, {hooks} hooks{children}"
     for wait in status.hooks_open:
         yield "waits for", f"hook {wait.name}" + (f" of type {render.safe(wait.type)}" if wait.type else "")
     if status.parked is not None:

@@ -80,6 +80,15 @@ def log(context: typer.Context, run: Run, json: Json = False) -> None:
 
 
 @app.command()
+def children(context: typer.Context, run: Run, json: Json = False) -> None:
+    """List the runs that a run has started as its children, in that order."""
+    from . import connection
+
+    check_run(run)
+    connection.run(context, lambda connected: list_children(connected, run), is_json=json)
+
+
+@app.command()
 def cancel(context: typer.Context, run: Run, reason: Reason = "", wait: Wait = False) -> None:
     """Ask a run to stop: CancelledError at its next await, its clean-up runs."""
     _steer(context, run, "cancel", lambda handle: handle.cancel(reason=reason, wait=wait))
@@ -159,6 +168,30 @@ async def print_log(connection: Connection, run: str) -> None:
         lines.show(key, event)
 
 
+async def list_children(connection: Connection, run: str) -> None:
+    """Prints a run's children with where each stands."""
+    from ..actors.errors import RunNotFound
+    from .lookup import find_run
+
+    key, out = await find_run(connection, run), connection.out
+    rows: list[list[str]] = []
+    for child in await connection.client.get(key.workflow, key.run).children():
+        name = f"{child.workflow}/{child.run_id}"
+        try:
+            status = await child.status()
+        except RunNotFound:
+            rows.append([name, "not begun", "", ""])
+            continue
+        took = render.span(status.ended_at_us - status.started_at_us) if status.ended_at_us else ""
+        rows.append([name, status.status, render.instant(status.started_at_us), took])
+    if out.is_json:
+        for name, status_word, *_ in rows:
+            workflow, _, run_id = name.partition("/")
+            out.json({"workflow": workflow, "run": run_id, "status": status_word})
+        return
+    out.table(["CHILD", "STATUS", "STARTED", "TOOK"], rows, empty="no children")
+
+
 def _steer(context: typer.Context, run: str, verb: str, send: Callable[[RunHandle[Any]], Awaitable[object]]) -> None:
     from . import connection
 
@@ -190,6 +223,7 @@ def _row(summary: RunSummary) -> list[str]:
     took = render.span(summary.ended_at_us - summary.started_at_us) if summary.ended_at_us else ""
     waits = [f"{summary.steps_open} steps" if summary.steps_open else ""]
     waits += [f"{summary.timers_open} timers" if summary.timers_open else ""]
+    waits += [f"{summary.children_open} children" if summary.children_open else ""]
     waits += [f"hook {wait.name}" for wait in summary.hooks_open[:3]]
     return [
         f"{summary.workflow}/{summary.run_id}",

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any, Final, Generic, TypeVar, cast
 
+from ..actors.commands import StartChild
 from ..actors.errors import RunNotFound
 from ..actors.events import Event, events_of
 from ..actors.messages import Body, Cancel, Pause, Resume, Terminate
@@ -175,6 +176,15 @@ class RunHandle(Generic[R_co]):
     async def events(self) -> list[Event]:
         """Reads what has happened so far, in the words of `wfctl tail`. Raises as `log` does."""
         return [event for record in await self.log() for event in events_of(record)]
+
+    async def children(self) -> list[RunHandle[Any]]:
+        """Lists the children that the run has asked for so far, in that order, ended or not; raises as `log` does.
+
+        One that was given up in the moment in which it was asked for was never started: `status` raises `RunNotFound`.
+        """
+        commands = [command for record in await self.log() for command in record.commands]
+        keys = [RunKey(command.workflow, command.run) for command in commands if isinstance(command, StartChild)]
+        return [RunHandle(self._session, key, Any) for key in keys]
 
     async def tail(self) -> AsyncGenerator[Event, None]:
         """Yields events from the first on, without gap into what happens next; ends with the run. Raises as `log` does."""

@@ -29,6 +29,7 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
     commands: int = 0
     steps_open: int = 0
     timers_open: int = 0
+    children_open: int = 0
     hooks_open: list[OpenWait] = []
     failures: int = 0
     """Failed attempts of steps."""
@@ -36,6 +37,8 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Why it cannot decide, and when it is tried again."""
     error: ErrorInfo | None = None
     """Of a run that failed."""
+    parent: RunKey | None = None
+    """The run that has started this one as its child."""
     reason: str = ""
     """As given with `cancel` or `terminate`."""
 
@@ -48,6 +51,7 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, key: RunKey, record: Record) -> RunStatus:
         """Reads the status from a run's last record."""
         summary, outcome = record.summary, record.outcome
+        parent = record.start.parent if record.start is not None else None
         return cls(
             workflow=key.workflow,
             run_id=key.run,
@@ -59,10 +63,12 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
             commands=summary.commands,
             steps_open=summary.steps_open,
             timers_open=summary.timers_open,
+            children_open=summary.children_open,
             hooks_open=summary.hooks_open,
             failures=summary.failures,
             parked=record.parked,
             error=None if outcome is None else outcome.error,
+            parent=RunKey(parent.workflow, parent.run) if parent is not None else None,
             reason="" if outcome is None else outcome.reason,
         )
 

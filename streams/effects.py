@@ -20,12 +20,13 @@ from ..actors.commands import Retry, RunStep
 from ..actors.decision import Owed
 from ..actors.errors import BadLog, BadMessage, BrokerError, ErrorInfo
 from ..actors.limits import REASON_CHARS_MAX
-from ..actors.messages import Message, Ref, Tick, encode_body
+from ..actors.messages import Message, Parent, Ref, Start, Tick, encode_body
 from ..actors.names import RunKey
 from ..actors.records import Outcome, Summary, decode_record
 from ..actors.work import Work, decode_work, encode_work, token
 from .attempts import Attempts
 from .dead_letter import dead_letter
+from .family import Family
 from .letters import Letter, Unreadable
 from .ports import EXPECT_LAST, SCHEDULE, SCHEDULE_TARGET, UNKNOWN, WRONG_LAST, Broker, Delivery, Outgoing, Stored
 from .subjects import App, partition_of
@@ -79,6 +80,8 @@ class Debt(msgspec.Struct, frozen=True):
     """The workflow has a `max_duration`: its timer waits since the start."""
     log_seq: int = 0
     """Of the record that owes."""
+    parent: Parent | None = None
+    """Who is told of the run's end."""
     letters: Sequence[Letter] = ()
     """At hand for the run: dead letters made of them keep their headers."""
 
@@ -113,6 +116,7 @@ class Effects:
         self._app = app
         self._key = actors_key
         self._partitions = partitions
+        self._family = Family(broker, app, actors_key=actors_key)
         self._attempts = Attempts(broker, app, actors_key=actors_key, partitions=partitions)
 
     async def carry_out(self, debts: Sequence[Debt]) -> None:
@@ -130,6 +134,8 @@ class Effects:
             else:
                 batch += [(self._work(debt.key, command), debt, command) for command in owed.steps]
             batch += [(self._timer(debt.key, name, due_at_us), debt, None) for name, due_at_us in owed.timers]
+            if owed.children or owed.child_ends or debt.parent is not None:
+                batch += [(message, debt, None) for message in await self._family.messages(debt.key, owed, debt.parent)]
             if owed.outcome is not None or owed.parked is not None:
                 batch += self._standing(debt)
             if _may_leave_something(debt):
@@ -182,6 +188,8 @@ class Effects:
         delivery = next(
             (x.delivery for x in letters if x.message.seq == message.seq and x.message.source == message.source), None
         )
+        if isinstance(message.body, Start) and message.body.parent is not None:
+            await self.publish(self._family.refusal(key, message.body.parent, verdict))
         await self.bury(
             delivery or self._as_delivered(key, message),
             key,

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import msgspec
 
 from ..actors.errors import BadMessage
-from ..actors.messages import Body, Message, StepResult, Tick, decode_body
+from ..actors.messages import Body, ChildResult, Message, StepResult, Tick, decode_body
 from ..actors.names import RunKey
-from ..actors.work import is_token_valid
+from ..actors.work import CHILD_ATTEMPT, is_token_valid
 from .ports import Delivery
 from .subjects import App
 
@@ -105,9 +105,11 @@ def distinct(letters: Sequence[Letter]) -> tuple[list[Letter], list[Letter]]:
 
 
 def _check_token(actors_key: bytes, key: RunKey, body: Body) -> None:
-    """Refuses a step result whose sender was not given the work (R18). Raises BadMessage."""
+    """Refuses the result of a step or child whose sender was not asked for it (R18). Raises BadMessage."""
     if isinstance(body, StepResult) and not is_token_valid(actors_key, key, body.command, body.attempt, body.token):
         raise BadMessage("token", f"the token of step command {body.command}, attempt {body.attempt} is wrong")
+    if isinstance(body, ChildResult) and not is_token_valid(actors_key, key, body.command, CHILD_ATTEMPT, body.token):
+        raise BadMessage("token", f"the token of child command {body.command} is wrong")
 
 
 def _is_same(one: Message, other: Message) -> bool:

@@ -219,5 +219,6 @@ def _debt(actor: Actor, letters: Sequence[Letter]) -> Debt:
         is_repeat=True,
         is_old=True,
         log_seq=actor.journal.seq,
+        parent=actor.listener,
         letters=letters,
     )

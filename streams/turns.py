@@ -439,7 +439,16 @@ class Turns:
         has_deadline = actor.workflow is not None and actor.workflow.max_duration_us > 0
         letters = part.letters if part is not None else ()
         return Debt(
-            actor.key, owed, journal.now_us, journal.summary, is_repeat, is_old, has_deadline, journal.seq, letters
+            actor.key,
+            owed,
+            journal.now_us,
+            journal.summary,
+            is_repeat,
+            is_old,
+            has_deadline,
+            journal.seq,
+            actor.listener,
+            letters,
         )
 
     def _give_back(self, part: Pending) -> None:

@@ -6,7 +6,19 @@ import asyncio
 import os
 import time
 
-from jetrun.actors import FatalError, HookExpired, StepFailed, attempt, hook, shield, sleep, step, workflow
+from jetrun.actors import (
+    ChildFailed,
+    FatalError,
+    HookExpired,
+    StepFailed,
+    attempt,
+    hook,
+    shield,
+    sleep,
+    start_child,
+    step,
+    workflow,
+)
 
 from .effects import begin, broke, end
 
@@ -182,3 +194,21 @@ async def patient(step_first: bool) -> int:
         await double(3)
     await sleep("1h")
     return 0
+
+
+@workflow
+async def family(first: int, width: int, grace: float) -> list[object]:
+    """Children: awaited together, let go, cancelled, left to themselves."""
+    start_child(chain.call(first, 2), parent_close="abandon")
+    waiting = start_child(patient.call(True), parent_close="terminate")
+    sums = await asyncio.gather(*[chain(first + number, 2) for number in range(width)])
+    try:
+        async with asyncio.timeout(grace):
+            await patient(False)
+    except TimeoutError:
+        waiting.cancel("the family is complete")
+    try:
+        await waiting.result()
+    except ChildFailed as failed:
+        return [*sums, failed.status]
+    return [*sums, "completed"]

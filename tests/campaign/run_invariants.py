@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from jetrun.actors.messages import Hook
+from jetrun.actors.commands import Close, StartChild
+from jetrun.actors.messages import ChildResult, Hook
 from jetrun.actors.names import RunKey
 from jetrun.actors.records import record_hash
 
@@ -17,7 +18,16 @@ RECORDS_BASE = 30
 
 
 def asked_for(case: Case) -> list[str]:
-    return [f"{log.key}: nobody started it" for log in case.logs() if log.key not in case.plans]
+    found: list[str] = []
+    for log in case.logs():
+        parent = log.parent()
+        if parent is not None:
+            children = case.log_of(parent).children().values()
+            if (log.key.workflow, log.key.run) not in {(child.workflow, child.run) for child in children}:
+                found.append(f"{log.key}: {parent} has not decided to start it")
+        elif log.key not in case.plans:
+            found.append(f"{log.key}: nobody started it")
+    return found
 
 
 def ended_once(case: Case) -> list[str]:
@@ -32,6 +42,37 @@ def ended_once(case: Case) -> list[str]:
             state = last[0].record.summary.status if last else "no record"
             found.append(f"{key}: {ends} terminal records ({state})")
     return found
+
+
+def families(case: Case) -> list[str]:
+    """Children end as their parents' logs say, once; and with their parents, as far as those want it (I20)."""
+    found: list[str] = []
+    for log in case.logs():
+        ends: dict[int, list[str]] = {}
+        for _, message in log.messages():
+            if isinstance(message.body, ChildResult):
+                ends.setdefault(message.body.command, []).append(message.body.status)
+        for n, child in log.children().items():
+            key = RunKey(child.workflow, child.run)
+            own, told = case.log_of(key), ends.get(n, [])
+            if len(told) > 1:
+                found.append(f"{log.key}: heard {len(told)} times of the end of {key}")
+            if told and told[0] != own.status:
+                found.append(f"{log.key}: heard that {key} {told[0]}, its log says {own.status}")
+            if log.outcome is not None and own.entries and own.outcome is None:
+                found.append(f"{log.key}: {log.status}, and its child {key} goes on for ever")
+            if _is_wanted(log, child) and log.outcome is not None and not own.entries:
+                found.append(f"{log.key}: its child {key} never began")
+    return found
+
+
+def _is_wanted(log: RunLog, child: StartChild) -> bool:
+    """Tells whether a child was still wanted at the end of the decision that asked for it."""
+    decisions = [*log.decisions()]
+    asked = next(commands for commands in decisions if child in commands)
+    if any(isinstance(command, Close) and command.target == child.n for command in asked):
+        return False
+    return child.parent_close == "abandon" or asked is not decisions[-1]
 
 
 def right_result(case: Case) -> list[str]:
@@ -251,6 +292,7 @@ RUN_INVARIANTS = [
     Invariant("I14", "logs are bounded", bounded),
     Invariant("I19", "a cancel that was applied in time cancels", cancels_heeded),
     Invariant("I19", "nothing ends that nobody ended", ends_have_causes),
+    Invariant("I20", "children end once, and with their parents", families),
     Invariant("I27", "clients are told what the log says", told_alike),
     Invariant("I30", "only messages to ended runs are dead letters", dead_for_a_reason),
     Invariant("P8", "no run is parked", not_parked),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from jetrun.actors.commands import RunStep, StartTimer
+from jetrun.actors.commands import Command, RunStep, StartChild, StartTimer
 from jetrun.actors.fold import refs_of
 from jetrun.actors.journal import message_of
 from jetrun.actors.messages import Hook, Message, StepResult
@@ -55,6 +55,24 @@ class RunLog(msgspec.Struct, frozen=True, kw_only=True):
     def timers(self) -> dict[int, StartTimer]:
         """Finds the timers that were decided, by command."""
         return {c.n: c for entry in self.entries for c in entry.record.commands if isinstance(c, StartTimer)}
+
+    def children(self) -> dict[int, StartChild]:
+        """Finds the children that were decided, by command."""
+        return {c.n: c for entry in self.entries for c in entry.record.commands if isinstance(c, StartChild)}
+
+    def parent(self) -> RunKey | None:
+        """Names the run that has started this one as its child."""
+        mark = self.entries[0].record.start if self.entries else None
+        return RunKey(mark.parent.workflow, mark.parent.run) if mark is not None and mark.parent is not None else None
+
+    def decisions(self) -> Iterator[list[Command]]:
+        """Yields what each decision asked for, in all of its parts."""
+        commands: list[Command] = []
+        for entry in self.entries:
+            commands += entry.record.commands
+            if not entry.record.more:
+                yield commands
+                commands = []
 
     def fired(self) -> dict[int, Entry]:
         """Finds where each timer fired."""

@@ -86,6 +86,12 @@ def _tour(args: list[object], log: RunLog) -> str:
     return undone(log, seats + 1)
 
 
+def _family(args: list[object], log: RunLog) -> str:
+    first, width, _ = cast("tuple[int, int, float]", args)
+    sums = [sum(n * n if n % 3 == 0 else 2 * n for n in (first + k, first + k + 1)) for k in range(width)]
+    return _completed(log, [*sums, "cancelled"])
+
+
 def undone(log: RunLog, booked: int) -> str:
     """Checks that what was booked was given back once, newest first (I25)."""
     given_back = [_seat(command.args) for _, command in log.steps().values() if command.name == "unbook"]
@@ -123,6 +129,7 @@ SHAPES: list[Shape] = [
     Shape("stamps", lambda rng: [rng.randint(1, 6)], _stamps),
     Shape("bulky", lambda rng: [rng.choice("abc"), *rng.choice([[150, 5], [220, 2], [1, 3]])], _bulky),
     Shape("tour", lambda rng: [*rng.choice([[3, 3], [2, 4], [0, 2], [5, 5]])], _tour),
+    Shape("family", lambda rng: [rng.randrange(100), rng.randint(1, 4), rng.choice([0.2, 1.0])], _family),
     Shape("patient", lambda rng: [rng.random() < 0.5], lambda _args, log: f"{log.status} by itself", is_endless=True),
 ]
 """All shapes; a campaign has as many runs of each."""

@@ -144,6 +144,7 @@ async def run_steps(nats_url: str, app: App, run: RunHandle[int]) -> int:
     """Serves the queue until the run has ended."""
     broker = await JetStream.connect(nats_url, name="steps")
     worker = StepWorker(broker, app, REGISTRY, {"default": 5}, worker_id="steps-1")
+    result = 0
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(worker.run)
         with anyio.fail_after(WAIT_S):

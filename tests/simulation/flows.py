@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
-from jetrun.actors import FatalError, HookExpired, StepFailed, attempt, hook, shield, sleep, step, workflow
+from jetrun.actors import (
+    ChildFailed,
+    FatalError,
+    HookExpired,
+    StepFailed,
+    attempt,
+    hook,
+    shield,
+    sleep,
+    start_child,
+    step,
+    workflow,
+)
 
 from .notebook import begin, broke, end, fresh
 
@@ -200,3 +212,21 @@ async def capped(steps: int) -> int:
 async def picky(count: int) -> list[int]:
     """Refuses every payload that is no number."""
     return [await hook("number", int) for _ in range(count)]
+
+
+@workflow
+async def family(first: int, width: int, grace: float) -> list[object]:
+    """Children: awaited together, let go, cancelled, left to themselves."""
+    start_child(chain.call(first, 2), parent_close="abandon")
+    waiting = start_child(patient.call(True), parent_close="terminate")
+    sums = await asyncio.gather(*[chain(first + number, 2) for number in range(width)])
+    try:
+        async with asyncio.timeout(grace):
+            await patient(False)
+    except TimeoutError:
+        waiting.cancel("the family is complete")
+    try:
+        await waiting.result()
+    except ChildFailed as failed:
+        return [*sums, failed.status]
+    return [*sums, "completed"]

@@ -84,6 +84,11 @@ def _bulky(args: list[object], log: RunLog) -> str:
     return _completed(log, sum(size + len(str(piece)) for piece in range(pieces)))
 
 
+def _family(args: list[object], log: RunLog) -> str:
+    first, width, _ = cast("tuple[int, int, float]", args)
+    return _completed(log, [*(2 * (first + k) + 2 * (first + k + 1) for k in range(width)), "cancelled"])
+
+
 def _tour(args: list[object], log: RunLog) -> str:
     seats, wanted = cast("tuple[int, int]", args)
     if wanted <= seats:
@@ -154,6 +159,7 @@ SHAPES: list[Shape] = [
     Shape("tour", lambda rng: [*rng.choice([[3, 3], [2, 4], [0, 2], [4, 4]])], _tour),
     Shape("capped", lambda rng: [rng.randint(0, 3)], _capped),
     Shape("picky", lambda rng: [rng.randint(1, 3)], _picky, hooks=_numbers),
+    Shape("family", lambda rng: [rng.randrange(100), rng.randint(1, 3), rng.choice([0.2, 1.0])], _family),
     Shape("patient", lambda rng: [rng.random() < 0.5], lambda _args, log: f"{log.status} by itself", is_endless=True),
 ]
 """All shapes; a seed draws some of them."""

@@ -19,6 +19,7 @@ from jetrun.actors.limits import RECORD_BYTES_MAX
 from jetrun.actors.messages import (
     Body,
     Cancel,
+    ChildResult,
     Hook,
     Message,
     Pause,
@@ -48,6 +49,7 @@ _VERBS: dict[type[Any], str] = {
     Pause: "pause",
     Resume: "resume",
     StepResult: "step",
+    ChildResult: "child",
     Tick: "timer",
 }
 
@@ -116,6 +118,14 @@ class LogRig:
         """Gives a step a failed attempt."""
         error = ErrorInfo(type=type_, message="no luck")
         body = StepResult(command=n, attempt=attempt, token="", error=error, **fields)
+        return self.feed(self.message(body, at_s=at_s))
+
+    def child(self, n: int, result: object = None, *, status: str = "completed", at_s: float | None = None) -> Decision:
+        """Tells of a child's end; with an `ErrorInfo` for a result it failed, or ended as `status` says."""
+        error = result if isinstance(result, ErrorInfo) else None
+        raw = msgspec.Raw(b"null" if error is not None else msgspec.json.encode(result))
+        status = "failed" if error is not None and status == "completed" else status
+        body = ChildResult(command=n, token="", status=status, result=raw, error=error)
         return self.feed(self.message(body, at_s=at_s))
 
     def hook(self, name: str, payload: object = None, *, at_s: float | None = None, message_id: str = "") -> Decision:
@@ -287,6 +297,7 @@ def state_of(actor: Actor) -> tuple[object, ...]:
             execution.loop.now_us,
             {n: (entry.attempt, msgspec.json.encode(entry.command)) for n, entry in execution.steps.items()},
             {n: due for n, (due, _) in execution.timers.items()},
+            {n: child.command for n, child in execution.children.items()},
             execution.inbox.shown(),
             execution.failures,
             execution.last_command,

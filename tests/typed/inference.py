@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, assert_type
 
-from jetrun.actors import Call, Saga, Step, Workflow, call, hook, saga, step, workflow
+from jetrun.actors import Call, ChildHandle, Saga, Step, Workflow, call, hook, saga, start_child, step, workflow
 from jetrun.actors.records import Record
 from jetrun.client import Client, DeadLetter, Event, RunHandle, RunStatus, RunSummary
 
@@ -32,6 +32,16 @@ async def order(order_id: str, *, express: bool = False) -> str:
     assert_type(await charge(order_id, cents=4200), float)
     assert_type(await hook("approval", Approval), Approval)
     return f"{order_id} {express}"
+
+
+@workflow
+async def parent(order_id: str) -> str:
+    child = start_child(order.call(order_id), run_id="c-1", parent_close="abandon")
+    assert_type(child, ChildHandle[str])
+    assert_type(await child.result(), str)
+    assert_type(await order(order_id, express=True), str)
+    assert_type(await start_child(call("order", 1)).result(), Any)
+    return child.run_id
 
 
 async def recount(words: list[str]) -> None: ...

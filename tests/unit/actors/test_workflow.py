@@ -177,13 +177,15 @@ def test_hash_of_code_is_the_same_in_every_process() -> None:
     assert found == {flow.code_hash}
 
 
-def test_calling_a_workflow_inside_a_workflow_runs_its_code_in_place() -> None:
+def test_calling_a_workflow_inside_a_workflow_starts_a_child() -> None:
     @workflow
     async def outer() -> int:
         return await flow(1) + 1
 
     rig = LogRig(outer)
     rig.start()
-    rig.step(1, 10)
+    (child,) = rig.owed.children
+    rig.child(child.n, 13)
 
+    assert (child.workflow, child.run, bytes(child.args)) == ("flow", "outer-r-1-1", b"[1]")
     assert rig.result == 14

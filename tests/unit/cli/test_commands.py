@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from jetrun.actors.commands import OpenHook, RunStep
+from jetrun.actors.commands import Command, OpenHook, RunStep, StartChild
 from jetrun.actors.errors import ErrorInfo, InvalidName, RunNotFound
-from jetrun.actors.messages import Hook, Ref
+from jetrun.actors.messages import Hook, Parent, Ref
 from jetrun.actors.names import RunKey
 from jetrun.actors.records import Folded, OpenWait, Summary, record_hash
 from jetrun.actors.workflow import Call
@@ -205,6 +205,30 @@ async def test_show_of_no_run_says_so(rig: ClientRig) -> None:
     """One clear line and exit code 1."""
     with pytest.raises(RunNotFound, match="no run order/nobody in app 't'"):
         await show_run(Screen(rig).connection, "order/nobody")
+
+
+@on_twin
+async def test_children_are_listed_with_where_they_stand(rig: ClientRig) -> None:
+    """Ended ones too, and those that were given up before they began."""
+    commands: list[Command] = [
+        StartChild(n=1, workflow="invoice", run="o-1", hash="h"),
+        StartChild(n=2, workflow="invoice", run="order-o-1-2", hash="h"),
+    ]
+    await rig.record(KEY, start=rig.mark("o-1"), messages=[folded("start", "{}")], commands=commands)
+    parent = Parent(workflow=KEY.workflow, run=KEY.run, command=1)
+    mark = msgspec.structs.replace(rig.mark("o-1"), parent=parent)
+    await rig.record(OTHER, start=mark, messages=[folded("start", "{}")], summary=WAITING)
+    text, data, none = Screen(rig), Screen(rig, is_json=True), Screen(rig)
+
+    await runs.list_children(text.connection, "order/o-1")
+    await runs.list_children(data.connection, "order/o-1")
+    await runs.list_children(none.connection, "invoice/o-1")
+    await show_run(none.connection, "invoice/o-1")
+
+    assert [line.split()[:2] for line in text.lines[1:]] == [["invoice/o-1", "running"], ["invoice/order-o-1-2", "not"]]
+    assert data.json[0] == {"workflow": "invoice", "run": "o-1", "status": "running"}
+    assert none.lines[0] == "no children"
+    assert "child of:   order/o-1" in none.lines
 
 
 @on_twin

@@ -1,0 +1,82 @@
+"""Children: runs that a run starts, and what it can do with them (R21).
+
+A child is a run like any other, with a log of its own. It is started once, however often its parent is replayed or moved;
+its end reaches the parent once. Awaiting a workflow in a workflow is the short form: `receipt = await payment("o-1")`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Generic, TypeVar, cast
+
+from .commands import ParentClose
+from .errors import DefinitionError
+from .execution import Execution, OpenChild
+from .names import check_token
+from .primitives import execution_of
+from .workflow import Call
+
+R = TypeVar("R")
+
+_CLOSES: Final = ("cancel", "terminate", "abandon")
+
+
+class ChildHandle(Generic[R]):
+    """A child that was started. Nobody has to wait for it."""
+
+    __slots__ = ("_child", "_execution")
+
+    def __init__(self, execution: Execution, child: OpenChild) -> None:
+        self._execution = execution
+        self._child = child
+
+    @property
+    def workflow(self) -> str:
+        """The child's workflow."""
+        return self._child.command.workflow
+
+    @property
+    def run_id(self) -> str:
+        """The child's run id."""
+        return self._child.command.run
+
+    async def result(self) -> R:
+        """Waits for the child's end and returns its result; any number of times.
+
+        Who stops waiting (a timeout, a cancelled task) leaves the child alone: `cancel` it, or let it go on.
+
+        Raises:
+            ChildFailed: It did not complete; `status` says how it ended.
+        """
+        await asyncio.wait([self._child.future])
+        return cast("R", self._child.future.result())
+
+    def cancel(self, reason: str = "") -> None:
+        """Asks the child to stop; `result` then tells how it ended. Does nothing for one that has ended."""
+        self._execution.cancel_child(self._child, reason)
+
+    def __repr__(self) -> str:
+        return f"<child {self.workflow}/{self.run_id}>"
+
+
+def start_child(call: Call[R], /, *, run_id: str | None = None, parent_close: ParentClose = "cancel") -> ChildHandle[R]:
+    """Starts another run from within a workflow, and goes on.
+
+    Args:
+        call: `payment.call("o-1")`, or by name `call("payment", "o-1")`.
+        run_id: By default `<workflow>-<run id>-<command>` of the parent. One that is taken fails the child as `refused`.
+        parent_close: What becomes of the child when the parent ends first: `cancel` asks it to stop, `terminate` ends it
+            at once, `abandon` lets it go on.
+
+    Raises:
+        DefinitionError: There is no such `parent_close`.
+        InvalidName: The run id cannot be a token.
+        JetrunError: Too many commands are open, or children are nested too deeply.
+        NotInWorkflow: No workflow is running.
+    """
+    execution = execution_of("start_child()")
+    if parent_close not in _CLOSES:
+        raise DefinitionError(f"parent_close={parent_close!r}; use one of {', '.join(_CLOSES)}")
+    if run_id is not None:
+        check_token("run id", run_id)
+    return ChildHandle(execution, execution.start_child(call, run_id, parent_close))
