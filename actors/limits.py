@@ -119,9 +119,9 @@ RESULT_PAUSE_FIRST_S: Final = 0.1
 RESULT_PAUSE_MAX_S: Final = 5.0
 """A step's result that could not be stored is published again after 0.1 s, doubling to 5 s, for as long as it takes."""
 
-ASK_PATIENCE_S: Final = 15.0
-"""How long a step worker asks whether work that it was handed again is still waited for, before it runs it (R8). Longer
-than a lost actor worker's runs need to move."""
+ASK_PATIENCE_S: Final = 5.0
+"""How long a step worker asks whether work that it was handed again is still waited for, before it runs it (R8). Any actor
+worker can answer; one that was killed is replaced sooner."""
 
 WORK_SETTLED_MAX: Final = 10_000
 """Work done and acked that a worker remembers: when the ack got lost, it comes again and is acked on sight."""

@@ -30,7 +30,7 @@ from jetrun.streams.server import EmbeddedServer
 from jetrun.streams.step_worker import StepWorker
 from jetrun.streams.subjects import App
 from support.processes import Child, Processes
-from support.step_rig import Steps
+from support.step_rig import Steps, answer_for_actors
 
 KEY = RunKey("order", "o-1")
 ACK_WAIT_S = 1.0
@@ -55,6 +55,7 @@ class Bench:
         answer = await broker.request(subject, msgspec.json.encode(body), timeout_s=5)
         assert answer is not None
         assert "error" not in msgspec.json.decode(answer), answer
+        await answer_for_actors(broker, app)
         return cls(url, app, broker)
 
     async def ask(self, name: str, *args: object, command: int = 1, **fields: Any) -> None:

@@ -19,7 +19,7 @@ from jetrun.actors.work import Work, encode_work
 from jetrun.streams.answers import ATTEMPT, AttemptAnswer, AttemptQuestion
 from jetrun.streams.lease import Lease
 from jetrun.streams.memory import MemoryBroker, MemoryServer
-from jetrun.streams.ports import Outgoing, PubAck
+from jetrun.streams.ports import Broker, Outgoing, PubAck
 from jetrun.streams.step_worker import StepWorker
 from jetrun.streams.subjects import App
 from support.simloop import Process, SimLoop, run
@@ -86,6 +86,19 @@ class NoLease:
         await asyncio.sleep(10**6)
 
 
+async def answer_for_actors(
+    broker: Broker, app: App, is_open: Callable[[AttemptQuestion], bool | None] = lambda _: True
+) -> None:
+    """Answers step workers that ask about old work, in place of an actor worker; says nothing for None."""
+
+    def on_ask(_subject: str, payload: bytes, reply: str) -> None:
+        answer = is_open(msgspec.json.decode(payload, type=AttemptQuestion))
+        if answer is not None:
+            broker.notify(reply, msgspec.json.encode(AttemptAnswer(is_open=answer)))
+
+    await broker.listen(app.ask(RunKey("*", "*"), ATTEMPT), on_ask, queue="actors")
+
+
 class Rig:
     """The twin, an observer's connection, and workers in processes of their own."""
 
@@ -109,15 +122,13 @@ class Rig:
     async def answer(self) -> None:
         """Answers step workers in place of an actor worker, which they ask about old work."""
 
-        def on_ask(_subject: str, payload: bytes, reply: str) -> None:
+        def is_open(asked: AttemptQuestion) -> bool | None:
             if self.is_silent:
-                return
-            asked = msgspec.json.decode(payload, type=AttemptQuestion)
+                return None
             self.asked.append(asked)
-            answer = AttemptAnswer(is_open=(asked.command, asked.attempt) not in self.settled)
-            self.broker.notify(reply, msgspec.json.encode(answer))
+            return (asked.command, asked.attempt) not in self.settled
 
-        await self.broker.listen(APP.ask(RunKey("*", "*"), ATTEMPT), on_ask, queue="actors")
+        await answer_for_actors(self.broker, APP, is_open)
 
     async def start(
         self,

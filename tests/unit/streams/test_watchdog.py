@@ -19,7 +19,7 @@ KEY = RunKey("order", "o-1")
 
 @pytest.fixture
 def watchdog() -> Iterator[Watchdog]:
-    watchdog = Watchdog(CrashNote(None), warn_s=0.05, limit_s=0.1)
+    watchdog = Watchdog(CrashNote(None), warn_s=0.05, limit_s=0.5)
     watchdog.start()
     yield watchdog
     watchdog.stop()
