@@ -17,10 +17,10 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """Durability: `server.PAGE_CACHE` or `server.SYNC_ALWAYS`."""
     rounds: int
 
-    def sides(self) -> Iterator[Side]:
-        """Says whose turn it is: both once per round, and who goes first alternates.
+    def sides(self, *, times: int = 1) -> Iterator[Side]:
+        """Says whose turn it is: both `times` times per round, and who goes first alternates.
 
         A machine that is getting busier, or quieter, then favours neither side.
         """
-        for index in range(self.rounds):
+        for index in range(self.rounds * times):
             yield from ("baseline", "jetrun") if index % 2 == 0 else ("jetrun", "baseline")

@@ -17,6 +17,8 @@ IN_FLIGHT = 200
 STEPS = 3
 STEPS_SEQUENTIAL = 200
 WIDTH = 500
+ROUNDS_TIMES = 2
+"""A and B have floors, and a pair of loads takes a second or two: the median of so many more rounds is steadier."""
 ROLES = ("server", "actors", "steps", "client")
 
 
@@ -81,7 +83,7 @@ def _beside(setting: Setting, *, runs: int, in_flight: int, steps: int) -> tuple
         targets: dict[str, JetrunTarget | PipelineTarget] = {"jetrun": jetrun, "baseline": bare}
         for target in targets.values():
             warm_up(target)
-        for side in setting.sides():
+        for side in setting.sides(times=ROUNDS_TIMES):
             loads[side].append(targets[side].load(runs=runs, in_flight=in_flight, steps=steps))
     return loads["jetrun"], loads["baseline"]
 
