@@ -23,7 +23,7 @@ from .errors import (
     SagaError,
     StepFailed,
 )
-from .primitives import RunInfo, hook, info, now, random, shield, sleep, uuid4
+from .primitives import RunInfo, deprecate_patch, hook, info, now, patched, random, shield, sleep, uuid4
 from .saga import Saga, saga
 from .step import Step, step
 from .workflow import Call, Workflow, call, workflow
@@ -52,9 +52,11 @@ __all__ = [
     "Workflow",
     "attempt",
     "call",
+    "deprecate_patch",
     "hook",
     "info",
     "now",
+    "patched",
     "random",
     "saga",
     "shield",

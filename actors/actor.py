@@ -13,7 +13,7 @@ from typing import Any
 
 from .decision import Decision, Owed, ends_of_children, owed_in, owed_of
 from .early import early_timer, end_of_wait, unclaimed
-from .execution import Execution
+from .execution import Execution, execution_of
 from .fold import Fold, refs_of
 from .journal import Journal, has_key, in_order, message_of
 from .limits import EARLY_KEEP_US
@@ -220,11 +220,7 @@ class Actor:
         return self._recorder.decided(turn, execution, fold, nonce, kept=kept)
 
     def _begin(self, workflow: Workflow[..., Any], start: Message) -> Execution:
-        assert isinstance(start.body, Start), "the first message of a run is its start"
-        seed = f"{self.app}/{self.key}/{start.seq}/{start.at_us}"
-        self._execution = Execution(
-            workflow, app=self.app, key=self.key, started_at_us=start.at_us, seed=seed, parent=start.body.parent
-        )
+        self._execution = execution_of(workflow, self.app, self.key, start)
         return self._execution
 
     def _replay(

@@ -11,8 +11,9 @@ from typing import Final, Generic, TypeVar, cast
 
 from .commands import ParentClose
 from .errors import DefinitionError
-from .execution import Execution, OpenChild
+from .execution import Execution
 from .names import check_token
+from .open_child import OpenChild
 from .primitives import execution_of
 from .workflow import Call
 

@@ -74,13 +74,19 @@ class CancelChild(_Command, frozen=True, kw_only=True, tag="cancel_child"):
     reason: str = ""
 
 
+class Patch(_Command, frozen=True, kw_only=True, tag="patch"):
+    """Marks that the run has taken the new side of a change of code; nothing is owed for it."""
+
+    id: str
+
+
 class Close(_Command, frozen=True, kw_only=True, tag="close"):
     """Takes back an open command: queued work and timers are purged, a running step is told."""
 
     target: int
 
 
-Command: TypeAlias = RunStep | StartTimer | OpenHook | StartChild | CancelChild | Close
+Command: TypeAlias = RunStep | StartTimer | OpenHook | StartChild | CancelChild | Patch | Close
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +112,8 @@ def signature(command: Command) -> tuple[str, str, str]:
             return ("child", f"{command.workflow}/{command.run}", command.hash)
         case CancelChild():
             return ("cancel_child", "", str(command.target))
+        case Patch():
+            return ("patch", command.id, "")
         case Close():
             return ("close", "", str(command.target))
 
@@ -127,6 +135,8 @@ def describe(command: Command | None) -> str:
             return f"child {command.workflow}/{command.run} with {shown if command.ref is None else command.ref.sha256[:12]}"
         case CancelChild():
             return f"cancel of child command {command.target}"
+        case Patch():
+            return f"patch {command.id!r}"
         case Close():
             return f"close of command {command.target}"
 

@@ -7,11 +7,12 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from .commands import CancelChild, Close, Command, Retry, RunStep, StartChild, StartTimer
-from .execution import ChildEnd, Execution, let_go_reason
+from .execution import Execution
 from .fold import Fold
 from .journal import message_of
 from .messages import Message, StepResult
 from .names import RunKey
+from .open_child import ChildEnd, let_go_reason
 from .parking import open_commands
 from .parts import joined
 from .records import Outcome, Parked, Record, Summary

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from .commands import CancelChild, Close, Command, OpenHook, RunStep, StartChild, StartTimer
+from .commands import CancelChild, Close, Command, OpenHook, Patch, RunStep, StartChild, StartTimer
 from .durations import format_instant
 from .errors import ErrorInfo
 from .messages import Ref
@@ -170,6 +170,8 @@ def _command(record: Record, command: Command) -> Event:
             return event(
                 "child.cancel_requested", f"child {command.target} {command.reason}".rstrip(), target=command.target
             )
+        case Patch():
+            return event("patch.marked", command.id, id=command.id)
         case Close():
             return event("command.closed", f"command {command.target}", target=command.target)
 

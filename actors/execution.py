@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Sequence
 from contextvars import Context
 from hashlib import blake2b, sha256
 from random import Random
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -23,6 +23,7 @@ from .commands import (
     Command,
     OpenHook,
     ParentClose,
+    Patch,
     RunStep,
     StartChild,
     StartTimer,
@@ -31,7 +32,6 @@ from .commands import (
     signature,
 )
 from .errors import (
-    ChildFailed,
     ErrorInfo,
     HookExpired,
     InvalidValue,
@@ -42,10 +42,11 @@ from .errors import (
 )
 from .failures import error_info
 from .inbox import Inbox, Waiter
-from .limits import CHILD_DEPTH_MAX, COMMANDS_OPEN_MAX, TOKEN_BYTES_MAX, VALUE_INLINE_BYTES_MAX
+from .limits import CHILD_DEPTH_MAX, COMMANDS_OPEN_MAX, VALUE_INLINE_BYTES_MAX
 from .loop import Loop, LoopTimer
-from .messages import NO_ARGS, ChildResult, Parent, Ref
+from .messages import NO_ARGS, ChildResult, Message, Parent, Ref, Start
 from .names import RunKey
+from .open_child import ChildEnd, OpenChild, child_failed, child_id, let_go_reason, take_note
 from .records import Outcome, start_hash
 from .source import asking_line, waiting_line
 from .step import Step
@@ -64,22 +65,6 @@ class OpenStep(msgspec.Struct):
     step: Step[..., Any]
     future: asyncio.Future[Any]
     attempt: int = 1
-
-
-class OpenChild(msgspec.Struct):
-    """A child that was started and has not ended yet."""
-
-    command: StartChild
-    result_type: Any
-    future: asyncio.Future[Any]
-
-
-class ChildEnd(msgspec.Struct, frozen=True):
-    """What a decision asks of a child that is to end."""
-
-    command: StartChild
-    verb: Literal["cancel", "terminate"]
-    reason: str
 
 
 class Execution:
@@ -125,6 +110,7 @@ class Execution:
         self._seed = seed
         self._random: Random | None = None
         self._uuids: Random | None = None
+        self._patches: dict[str, bool] = {}
         self._due: list[tuple[int, int]] = []
         self._timer_kind = "sleep"
         self._next = next_command
@@ -317,7 +303,7 @@ class Execution:
         )
         recorded = self._decide(command)
         child = OpenChild(command=recorded or command, result_type=call.result_type, future=self.loop.create_future())
-        child.future.add_done_callback(_take_note)
+        child.future.add_done_callback(take_note)
         if recorded is not None:
             self.children[command.n] = child
         return child
@@ -371,6 +357,21 @@ class Execution:
             del self.timers[handle.n]
             self._close(handle.n)
 
+    def patched(self, patch_id: str) -> bool:
+        """Tells which side of a change of code the run is on; the first call for an id decides it for good."""
+        side = self._patches.get(patch_id)
+        if side is None:
+            # A log that was written before the change holds no mark here: its run stays on the old side.
+            is_new = self._recorded_next() is None and (self._expected is None or self._expected_is_open)
+            side = (is_new or self._is_marked(patch_id)) and self._decide(Patch(n=self._next, id=patch_id)) is not None
+            self._patches[patch_id] = side
+        return side
+
+    def deprecate_patch(self, patch_id: str) -> None:
+        """Accepts the mark of a change whose old side is gone, and makes none."""
+        if self._is_marked(patch_id):
+            self._decide(Patch(n=self._next, id=patch_id))
+
     def enter_shield(self) -> None:
         """Holds a cancel back."""
         self._shields += 1
@@ -415,6 +416,15 @@ class Execution:
         self._next += 1
         return command
 
+    def _recorded_next(self) -> Command | None:
+        """Finds what the log holds where the code is now; None where it is not replayed, or the log ends here."""
+        expected, index = self._expected, len(self.decided)
+        return expected[index] if expected is not None and index < len(expected) else None
+
+    def _is_marked(self, patch_id: str) -> bool:
+        recorded = self._recorded_next()
+        return isinstance(recorded, Patch) and recorded.id == patch_id
+
     def _close(self, target: int) -> None:
         step, child = self.steps.pop(target, None), self.children.pop(target, None)
         if self._decide(Close(n=self._next, target=target)) is None:
@@ -457,37 +467,17 @@ class Execution:
             self._timer_kind = "sleep"
 
 
+def execution_of(workflow: Workflow[..., Any], app: str, key: RunKey, start: Message) -> Execution:
+    """Makes the execution of the run that a message starts."""
+    body = start.body
+    assert isinstance(body, Start), "the first message of a run is its start"
+    seed = f"{app}/{key}/{start.seq}/{start.at_us}"
+    return Execution(workflow, app=app, key=key, started_at_us=start.at_us, seed=seed, parent=body.parent)
+
+
 def step_failed(step: str, attempts: int, error: ErrorInfo) -> StepFailed:
     """Makes the exception that workflow code sees, an instance of the step's own class too where that is known."""
     cls = cast("type[StepFailed]", mixed_class(StepFailed, error.type))
     failure = cls.__new__(cls, error.message)
     failure.step, failure.attempts, failure.error = step, attempts, error
     return failure
-
-
-def child_failed(child: StartChild, status: str, error: ErrorInfo, reason: str = "") -> ChildFailed:
-    """Makes the exception that workflow code sees, an instance of the child's own class too where that is known."""
-    cls = cast("type[ChildFailed]", mixed_class(ChildFailed, error.type) if status == "failed" else ChildFailed)
-    failure = cls.__new__(cls, error.message)
-    failure.workflow, failure.run, failure.status = child.workflow, child.run, status
-    failure.error, failure.reason = error, reason
-    return failure
-
-
-def let_go_reason(parent: RunKey) -> str:
-    """Says to a child why it is to end before its parent does."""
-    return f"{parent} does not wait for it any more"
-
-
-def child_id(parent: RunKey, command: int) -> str:
-    """Names the run that a command starts (R21); hashed where names are long."""
-    text = f"{parent.workflow}-{parent.run}-{command}"
-    if len(text) <= TOKEN_BYTES_MAX:
-        return text
-    return f"{blake2b(str(parent).encode(), digest_size=16).hexdigest()}-{command}"
-
-
-def _take_note(future: asyncio.Future[Any]) -> None:
-    """Marks an exception as seen: nobody has to wait for a child."""
-    if not future.cancelled():
-        future.exception()

@@ -140,6 +140,31 @@ def _instant(at_us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=at_us)
 
 
+def patched(patch_id: str) -> bool:
+    """Tells whether the run is on the new side of a change of its code, of which the old side is in the `else`.
+
+    True for runs that come here for the first time under the changed code, which is marked in their log; False, for good,
+    for those whose log was written before the change. When no run of the old side is left, drop that side and leave
+    `deprecate_patch` in its place; when no run with the mark is left, drop that too.
+
+    Args:
+        patch_id: Names the change within the workflow.
+
+    Raises:
+        InvalidName: The id cannot be a token.
+        NotInWorkflow: No workflow is running.
+    """
+    return execution_of("patched()").patched(check_token("patch id", patch_id))
+
+
+def deprecate_patch(patch_id: str) -> None:
+    """Says that the old side of a change is gone: logs with its mark replay, and new runs get none.
+
+    Raises as `patched` does.
+    """
+    execution_of("deprecate_patch()").deprecate_patch(check_token("patch id", patch_id))
+
+
 def shield() -> AbstractAsyncContextManager[None]:
     """Holds a cancel of the run back while the block runs; it is delivered at the end of the outermost block.
 

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from .decision import Owed, owed_of
 from .early import early_timer
 from .errors import ReplayMismatch
-from .execution import Execution
+from .execution import Execution, execution_of
 from .fold import Fold
 from .journal import in_order, left_of, message_of
+from .limits import EARLY_KEEP_US
 from .messages import Message
+from .names import RunKey
 from .parts import joined
-from .records import Record
+from .records import Outcome, Record
+from .workflow import Workflow
+
+_LIMITS: Final = ("max_duration", "run_too_long")
 
 
 class Unfinished:
@@ -67,6 +73,8 @@ class Replay:
                 if record.summary.status == "early":
                     self.owed = Owed(timers=early_timer(record.at_us, self._early_keep_us))
                 continue
+            if _ended_from_outside(record):
+                return
             messages = in_order(backlog)
             execution = execution or self._begin(messages[0])
             self._decide(execution, record, messages, is_paused=is_paused, is_open_ended=is_open_ended)
@@ -81,13 +89,66 @@ class Replay:
         fold = Fold(execution, objects=self._objects, is_paused=is_paused, recorded=record)
         fold.apply_all(messages)
         execution.end_replay()
-        if fold.outcome is not None and not is_open_ended:
+        if not is_open_ended and _essence(fold.outcome) != _essence(record.outcome):
             raise ReplayMismatch(
                 command=execution.last_command + 1,
-                recorded="a run that goes on",
-                asked=f"the end ({fold.outcome.status})",
+                recorded=_described(record.outcome),
+                asked=_described(fold.outcome),
                 source=execution.where(),
             )
         self.owed = owed_of(execution, fold)
         if is_open_ended:
             self.unfinished = Unfinished(fold, record)
+
+
+def verify(
+    app: str, key: RunKey, workflow: Workflow[..., Any], log: Sequence[Record], objects: Mapping[str, bytes]
+) -> None:
+    """Makes all decisions of a log again, also of a run that has ended or is parked.
+
+    Args:
+        objects: Large values by hash, for every `ref` in the log.
+
+    Raises:
+        ReplayMismatch: The code does not make the decisions of the log; names the first that differs.
+        Blocked, InvalidValue, BadMessage, MissingValue: As a fold does.
+    """
+    executions: list[Execution] = []
+
+    def begin(start: Message) -> Execution:
+        executions.append(execution_of(workflow, app, key, start))
+        return executions[-1]
+
+    try:
+        for _ in Replay(log, begin, objects, EARLY_KEEP_US).run():
+            pass
+    finally:
+        for execution in executions:
+            execution.kill()
+
+
+def _ended_from_outside(record: Record) -> bool:
+    """Tells whether the code had no part in the end: terminated, or a limit of the engine's."""
+    outcome = record.outcome
+    if outcome is None:
+        return False
+    return outcome.status == "terminated" or (outcome.error is not None and outcome.error.code in _LIMITS)
+
+
+def _essence(outcome: Outcome | None) -> object:
+    """What an end is, without what names lines of code."""
+    if outcome is None:
+        return None
+    error = (outcome.error.type, outcome.error.message) if outcome.error is not None else None
+    return outcome.status, bytes(outcome.result), outcome.ref, error
+
+
+def _described(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return "a run that goes on"
+    if outcome.error is not None:
+        return f"the end ({outcome.status}: {outcome.error.type}: {outcome.error.message})"
+    shown = bytes(outcome.result)[:200].decode(errors="replace") if outcome.ref is None else outcome.ref.sha256[:12]
+    return (
+        f"the end ({outcome.status} with {shown})" if outcome.status == "completed" else f"the end ({outcome.status})"
+    )

@@ -26,6 +26,7 @@ from . import (
     provision,
     queues,
     reindex,
+    replay,
     runs,
     server,
     start,
@@ -66,6 +67,7 @@ app.command()(workers.workers)
 app.add_typer(dead.app, name="dead")
 app.command()(doctor.doctor)
 app.command()(reindex.reindex)
+app.command()(replay.replay)
 
 
 def _show_version(is_wanted: bool) -> None:

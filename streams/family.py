@@ -13,9 +13,9 @@ import anyio
 from ..actors.commands import StartChild
 from ..actors.decision import Owed
 from ..actors.errors import BadValue, BrokerError, ErrorInfo
-from ..actors.execution import ChildEnd
 from ..actors.messages import Cancel, ChildResult, Parent, Ref, Start, Terminate, encode_body
 from ..actors.names import RunKey
+from ..actors.open_child import ChildEnd
 from ..actors.records import Outcome
 from ..actors.verdict import Verdict
 from ..actors.work import CHILD_ATTEMPT, token

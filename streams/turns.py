@@ -438,18 +438,8 @@ class Turns:
             is_old = self._host.on_ended(actor.key) or is_repeat
         has_deadline = actor.workflow is not None and actor.workflow.max_duration_us > 0
         letters = part.letters if part is not None else ()
-        return Debt(
-            actor.key,
-            owed,
-            journal.now_us,
-            journal.summary,
-            is_repeat,
-            is_old,
-            has_deadline,
-            journal.seq,
-            actor.listener,
-            letters,
-        )
+        now_us, summary, listener = journal.now_us, journal.summary, actor.listener
+        return Debt(actor.key, owed, now_us, summary, is_repeat, is_old, has_deadline, journal.seq, listener, letters)
 
     def _give_back(self, part: Pending) -> None:
         self._return(part.slot, part.letters)

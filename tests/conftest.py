@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
@@ -24,6 +25,19 @@ hypothesis.settings.register_profile("default", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+@pytest.fixture(autouse=True)
+def loggers_as_they_were() -> Iterator[None]:
+    """Takes back what a command has set up in this process: commands log to the stderr of their test, and say less."""
+    loggers = [logging.getLogger(), logging.getLogger("jetrun")]
+    before = [(logger, logger.level, logger.propagate, [*logger.handlers]) for logger in loggers]
+    yield
+    for logger, level, propagate, handlers in before:
+        logger.setLevel(level)
+        logger.propagate = propagate
+        for handler in {*logger.handlers}.difference(handlers):
+            logger.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 Try it:
     wfctl dev -m tests.examples.shipments
-    wfctl start delivery '["o-1", ["book", "lamp"]]' --run-id o-1
+    wfctl start delivery '"o-1"' '["book", "lamp"]' --run-id o-1
     wfctl runs children delivery/o-1
     wfctl hooks send parcel/o-1-book handed_over '"ann"'
     wfctl tail delivery/o-1

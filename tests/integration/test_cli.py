@@ -388,3 +388,50 @@ async def wait_for_status(cli: Cli, run: str, status: str, timeout_s: float = 20
     deadline = time.monotonic() + timeout_s
     while f"status:     {status}" not in (shown := await cli.run("runs", "show", run)):
         assert time.monotonic() < deadline, "\n".join(shown)
+
+
+# --- replay ----------------------------------------------------------------------------------------------
+
+
+CHANGED = """
+from jetrun.actors import sleep, workflow
+from support.cli_flows import greet
+
+@workflow
+async def greeting(name: str) -> str:
+    await sleep(1)
+    return await greet(name)
+"""
+
+
+async def test_logs_are_replayed_against_the_code_of_today(served: Cli, processes: Processes, tmp_path: Path) -> None:
+    """A change that would park runs fails in CI, before it is deployed."""
+    await served.run("start", "greeting", '"ann"', "--run-id", "g-1", "--wait")
+    await served.run("start", "failing", '"no luck"', "--run-id", "f-1")
+    exported = tmp_path / "runs.jsonl"
+    exported.write_text("\n".join(await served.run("runs", "export", "greeting/g-1")) + "\n")
+    (tmp_path / "changed_flows.py").write_text(CHANGED)
+    where = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[1]}"}
+
+    same = await served.run("replay", "greeting/g-1", str(exported), "-m", FLOWS)
+    changed = processes.start_wfctl("replay", str(exported), "-m", "changed_flows", "--app", served.app.name, env=where)
+
+    assert same == ["greeting/g-1: 2 records, replays"] * 2
+    assert await changed.wait_ended() == 1
+    assert "the log holds step 'greet'" in changed.output
+    assert "the code asked for timer (sleep)" in changed.output
+    assert "changed_flows.py:7" in changed.output
+
+
+async def test_what_cannot_be_replayed_is_said_in_one_line(served: Cli, tmp_path: Path) -> None:
+    """A typo must not look like a log that replays."""
+    broken = tmp_path / "broken.jsonl"
+    broken.write_text('{"workflow":"greeting","run":"g-1","hash":"x","record":{}}\n')
+
+    typo = await served.run("replay", "no-such-file.jsonl", "-m", FLOWS, code=2)
+    unreadable = await served.run("replay", str(broken), "-m", FLOWS, code=1)
+    unknown = await served.run("replay", "greeting/nobody", "-m", FLOWS, code=1)
+
+    assert "neither a file nor a run" in typo[-1]
+    assert "broken.jsonl, line 1: not a record" in unreadable[-1]
+    assert unknown == ["greeting/nobody: no records: no such run, or its log is gone"]
