@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
+import msgspec
 import pytest
 
 from jetrun.actors import call, hook, workflow
@@ -121,7 +122,9 @@ async def test_many_that_are_started_too_late_are_all_accounted_for(door: Door) 
     refused = [(await door.notice(f"answered.{run}", "refused"))["error"]["code"] for run in runs]
     assert [number for number in range(60) if refused[number] == "no_run"] == dead
     assert [number for number in range(60) if refused[number] == "ended"] == applied
-    assert all(len(door.notices(f"answered.{run}")) == 2 for run in runs)
+    # A notice may come twice: whoever finds a decision in the log without knowing what became of it repeats what it owes.
+    told = {run: {msgspec.json.encode(notice) for notice in door.notices(f"answered.{run}")} for run in runs}
+    assert [run for run in runs if len(told[run]) != 2] == []
 
 
 async def test_a_crash_between_the_end_of_the_log_and_its_purge_is_healed(
