@@ -3,28 +3,34 @@
 A server that was killed may have written how far a consumer is, and not yet that the messages up to there are gone (seen on
 2.15.1: hundreds after one kill). They would keep the janitor away from their runs for ever, and count as queued work. What
 lies at or below a consumer's ack floor is acked, whoever says otherwise: it is deleted. Work only once the log says that
-it is settled: were it not, nobody would ever do it, so it is queued anew. One worker at a time sweeps, the owner of the
-first partition; two at once would do no harm.
+it is settled: were it not, nobody would ever do it, so it is queued anew. Delayed messages of retries that have fired may
+be there again, too, and never fire again: those that are overdue are treated alike. One worker at a time sweeps, the owner
+of the first partition; two at once would do no harm.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import anyio
 
 from ..actors.errors import BadLog, BadMessage, BrokerError
-from ..actors.work import decode_work
+from ..actors.names import RunKey
+from ..actors.work import Work, decode_work
 from .attempts import Attempts
 from .effects import Effects
-from .ports import Broker, Outgoing
+from .ports import SCHEDULE, SCHEDULE_TARGET, Broker, Outgoing, Stored
 from .subjects import App
 from .telemetry import log
 
 SWEEP_EVERY_S: Final = 300.0
 _PAUSE_FIRST_S: Final = 2.0
+_NEVER_US: Final = 1 << 62
+_OVERDUE_US: Final = 10_000_000
+"""A retry that has not fired so long after its time will not."""
 
 
 class _Reader(NamedTuple):
@@ -94,6 +100,8 @@ class Leftovers:
         for reader in self._readers:
             if first[reader.stream]:
                 is_more = await self._sweep_one(reader, first[reader.stream]) or is_more
+        if first[self._app.work]:
+            is_more = await self._sweep_retries() or is_more
         return is_more
 
     async def _sweep_all(self) -> None:
@@ -126,9 +134,40 @@ class Leftovers:
                 work = decode_work(stored.payload)
             except BadMessage:
                 continue  # written by nobody of us, and acked
-            if await self._attempts.is_open(work.key, work.command, work.attempt):
-                log("leftovers.queued", logging.WARNING, run=work.key, command=work.command, attempt=work.attempt)
-                await self._effects.publish(Outgoing(stored.subject, stored.payload))
+            await self._queue_if_open(work, stored.subject, stored.payload)
+
+    async def _sweep_retries(self) -> bool:
+        """Deletes retries that ought to have fired long ago; returns whether others may come to that soon."""
+        now_us = self._broker.now_us()
+        is_more = False
+        for stored in await self._broker.read(self._app.work, self._app.retry_of_run(RunKey("*", "*"))):
+            due_at_us, target = _due_of(stored), stored.headers.get(SCHEDULE_TARGET, "")
+            if due_at_us > now_us - _OVERDUE_US:
+                is_more = is_more or due_at_us <= now_us
+                continue
+            try:
+                work = decode_work(stored.payload)
+            except BadMessage:
+                continue
+            if target:
+                await self._queue_if_open(work, target, stored.payload)
+            await self._broker.delete(self._app.work, stored.subject, to_seq=stored.seq)
+            log("leftovers.retry_deleted", logging.WARNING, run=work.key, command=work.command, attempt=work.attempt)
+        return is_more
+
+    async def _queue_if_open(self, work: Work, subject: str, payload: bytes) -> None:
+        if await self._attempts.is_open(work.key, work.command, work.attempt):
+            log("leftovers.queued", logging.WARNING, run=work.key, command=work.command, attempt=work.attempt)
+            await self._effects.publish(Outgoing(subject, payload))
 
     def _look_soon(self) -> None:
         self._connected.set()
+
+
+def _due_of(stored: Stored) -> int:
+    """Reads when a delayed message is to fire, in microseconds; far in the future where it does not say."""
+    try:
+        at = datetime.fromisoformat(stored.headers.get(SCHEDULE, "").removeprefix("@at "))
+    except ValueError:
+        return _NEVER_US
+    return round(at.timestamp() * 1_000_000) if at.tzinfo is not None else _NEVER_US
