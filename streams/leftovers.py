@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from math import inf
 from typing import Final, NamedTuple
 
 import anyio
@@ -28,8 +29,7 @@ from .telemetry import log
 
 SWEEP_EVERY_S: Final = 300.0
 _PAUSE_FIRST_S: Final = 2.0
-_NEVER_US: Final = 1 << 62
-_OVERDUE_US: Final = 10_000_000
+_OVERDUE_S: Final = 10.0
 """A retry that has not fired so long after its time will not."""
 
 
@@ -73,6 +73,8 @@ class Leftovers:
             *(_Reader(app.work, app.queue_consumer(queue), app.work_filter(queue)) for queue in queues),
         ]
         self._connected = anyio.Event()
+        self._retries: dict[int, float] = {}
+        """Delayed retries by sequence, with the time at which this worker saw each first."""
 
     async def run(self) -> None:
         """Sweeps until cancelled: at the start, after each reconnect until nothing is left, and every `SWEEP_EVERY_S`."""
@@ -138,17 +140,21 @@ class Leftovers:
 
     async def _sweep_retries(self) -> bool:
         """Deletes retries that ought to have fired long ago; returns whether others may come to that soon."""
-        now_us = self._broker.now_us()
         is_more = False
-        for stored in await self._broker.read(self._app.work, self._app.retry_of_run(RunKey("*", "*"))):
-            due_at_us, target = _due_of(stored), stored.headers.get(SCHEDULE_TARGET, "")
-            if due_at_us > now_us - _OVERDUE_US:
-                is_more = is_more or due_at_us <= now_us
+        retries = await self._broker.read(self._app.work, self._app.retry_of_run(RunKey("*", "*")))
+        now_s, before = anyio.current_time(), self._retries
+        self._retries = {stored.seq: before.get(stored.seq, now_s) for stored in retries}
+        for stored in retries:
+            # By the server's own times and by how long it was seen here: clocks of machines differ.
+            left_s = self._retries[stored.seq] + _delay_s(stored) + _OVERDUE_S - now_s
+            if left_s > 0:
+                is_more = is_more or left_s < SWEEP_EVERY_S
                 continue
             try:
                 work = decode_work(stored.payload)
             except BadMessage:
                 continue
+            target = stored.headers.get(SCHEDULE_TARGET, "")
             if target:
                 await self._queue_if_open(work, target, stored.payload)
             await self._broker.delete(self._app.work, stored.subject, to_seq=stored.seq)
@@ -164,10 +170,10 @@ class Leftovers:
         self._connected.set()
 
 
-def _due_of(stored: Stored) -> int:
-    """Reads when a delayed message is to fire, in microseconds; far in the future where it does not say."""
+def _delay_s(stored: Stored) -> float:
+    """Reads for how long a delayed message was to wait when it was stored; for ever where it does not say."""
     try:
-        at = datetime.fromisoformat(stored.headers.get(SCHEDULE, "").removeprefix("@at "))
+        due = datetime.fromisoformat(stored.headers.get(SCHEDULE, "").removeprefix("@at "))
     except ValueError:
-        return _NEVER_US
-    return round(at.timestamp() * 1_000_000) if at.tzinfo is not None else _NEVER_US
+        return inf
+    return max(0.0, due.timestamp() - stored.at_us / 1_000_000) if due.tzinfo is not None else inf
