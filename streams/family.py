@@ -59,7 +59,11 @@ class Family:
         """Makes the news that a child was never begun."""
         error = ErrorInfo(type="MessageRefused", message=verdict.reason, code=verdict.code)
         body = ChildResult(
-            id=f"{key}/refused", command=parent.command, token=parent.token, status="refused", error=error
+            id=f"{key}/{parent.command}/refused",
+            command=parent.command,
+            token=parent.token,
+            status="refused",
+            error=error,
         )
         return self._to(parent, body)
 
@@ -91,7 +95,7 @@ class Family:
 
     def _news(self, key: RunKey, parent: Parent, outcome: Outcome) -> Outgoing:
         body = ChildResult(
-            id=f"{key}/ended",
+            id=f"{key}/{parent.command}/ended",
             command=parent.command,
             token=parent.token,
             status=outcome.status,

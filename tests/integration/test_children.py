@@ -85,6 +85,19 @@ async def taking(run_id: str) -> str:
 
 
 @workflow
+async def insisting(run_id: str) -> list[str]:
+    """Tries the same id again: each try has an answer of its own."""
+    return [await taking_one(run_id) for _ in range(3)]
+
+
+async def taking_one(run_id: str) -> str:
+    try:
+        return await start_child(waiting.call(), run_id=run_id).result()
+    except ChildFailed as error:
+        return error.status
+
+
+@workflow
 async def unknown() -> str:
     try:
         return str(await start_child(call("nobody", 1)).result())
@@ -116,6 +129,7 @@ REGISTRY = Registry.of(
     waiting,
     raising,
     taking,
+    insisting,
     unknown,
     picky,
     misfit,
@@ -188,6 +202,14 @@ async def test_an_id_that_is_taken_fails_the_child_and_leaves_the_other_alone(na
             await until(client, "waiting/w-1", "running")
             await other.hook("go")
             assert await other.result() == "went, child of None"
+
+
+async def test_an_id_that_is_taken_is_refused_each_time(nats_url: str, app: App) -> None:
+    """The second refusal must not pass for the first one come twice: the parent would wait for ever."""
+    async with running_client(nats_url, app, REGISTRY) as client:
+        with anyio.fail_after(WAIT_S):
+            await client.start(waiting.call(), run_id="w-3")
+            assert await (await client.start(insisting.call("w-3"), run_id="i-1")).result() == ["refused"] * 3
 
 
 @pytest.mark.parametrize(("parent", "reason"), [("unknown", "workflow"), ("misfit", "args")])
