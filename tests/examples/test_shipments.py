@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import anyio
-
 from examples.shipments import delivery, express, parcel, survey
-from jetrun.client import Client, RunNotFound
-
-WAIT_S = 20.0
+from jetrun.client import Client
+from support.story import wait_status
 
 
 async def test_parcels_end_on_their_own(client: Client) -> None:
@@ -24,7 +21,7 @@ async def test_parcels_end_on_their_own(client: Client) -> None:
 
 async def test_a_child_that_is_cancelled_tells_its_parent(client: Client) -> None:
     run = await client.start(delivery.call("d-2", ["book"]), run_id="d-2")
-    await until(client, "parcel/d-2-book", "running")
+    await wait_status(client, "parcel/d-2-book", "running")
     await client.get(parcel, "d-2-book").cancel(reason="lost on the way")
 
     assert await run.result() == {"book": "cancelled"}
@@ -34,27 +31,14 @@ async def test_what_nobody_waits_for_any_more_is_called_off(client: Client) -> N
     run = await client.start(express.call("book", 0.5), run_id="e-1")
 
     assert await run.result() == "called off"
-    await until(client, "parcel/express-e-1-2", "cancelled")
+    await wait_status(client, "parcel/express-e-1-2", "cancelled")
 
 
 async def test_children_end_with_their_parent_but_for_those_that_were_let_go(client: Client) -> None:
     run = await client.start(delivery.call("d-3", ["book"]), run_id="d-3")
-    await until(client, "parcel/d-3-book", "running")
+    await wait_status(client, "parcel/d-3-book", "running")
     await run.cancel(wait=True)
 
-    await until(client, "parcel/d-3-book", "cancelled")
-    await until(client, "survey/d-3-survey", "running")
+    await wait_status(client, "parcel/d-3-book", "cancelled")
+    await wait_status(client, "survey/d-3-survey", "running")
     await client.get(survey, "d-3-survey").cancel(wait=True)
-
-
-async def until(client: Client, run: str, status: str) -> None:
-    """Waits until a run has that status."""
-    handle = client.get(run)
-    with anyio.fail_after(WAIT_S):
-        while True:
-            try:
-                if (await handle.status()).status == status:
-                    return
-            except RunNotFound:
-                pass
-            await anyio.sleep(0.02)

@@ -10,9 +10,10 @@ import pytest
 from jetrun.actors import ChildFailed, FatalError, call, hook, info, sleep, start_child, step, workflow
 from jetrun.actors.limits import VALUE_INLINE_BYTES_MAX
 from jetrun.actors.registry import Registry
-from jetrun.client import Client, RunFailed, RunNotFound
+from jetrun.client import RunFailed
 from jetrun.streams.subjects import App
 from support.engine import running_client
+from support.story import wait_status
 
 pytestmark = pytest.mark.anyio
 
@@ -173,11 +174,11 @@ async def test_children_end_with_their_parent(nats_url: str, app: App, policy: s
     async with running_client(nats_url, app, Registry.of(starter, waiting)) as client:
         with anyio.fail_after(WAIT_S):
             run = await client.start(starter.call(), run_id="s-1")
-            await until(client, "waiting/child", "running")
+            await wait_status(client, "waiting/child", "running")
             await run.hook("end")
             with pytest.raises(RunFailed):
                 await run.result()
-            await until(client, "waiting/child", status)
+            await wait_status(client, "waiting/child", status)
 
 
 async def test_an_abandoned_child_outlives_its_parent(nats_url: str, app: App) -> None:
@@ -187,7 +188,7 @@ async def test_an_abandoned_child_outlives_its_parent(nats_url: str, app: App) -
             with pytest.raises(RunFailed):
                 await run.result()
             child = client.get(waiting, "child-abandon")
-            await until(client, "waiting/child-abandon", "running")
+            await wait_status(client, "waiting/child-abandon", "running")
             await child.hook("go")
             assert await child.result() == "went, child of raising/r-1"
 
@@ -199,7 +200,7 @@ async def test_an_id_that_is_taken_fails_the_child_and_leaves_the_other_alone(na
             result = await (await client.start(taking.call("w-1"), run_id="t-1")).result()
 
             assert result == "refused: exists"
-            await until(client, "waiting/w-1", "running")
+            await wait_status(client, "waiting/w-1", "running")
             await other.hook("go")
             assert await other.result() == "went, child of None"
 
@@ -224,7 +225,7 @@ async def test_a_stranger_cannot_end_anybodys_child(nats_url: str, app: App) -> 
     async with running_client(nats_url, app, REGISTRY) as client:
         with anyio.fail_after(WAIT_S):
             run = await client.start(taking.call("w-2"), run_id="t-2")
-            await until(client, "waiting/w-2", "running")
+            await wait_status(client, "waiting/w-2", "running")
             forged = b'{"command":1,"token":"0","status":"completed","result":"forged"}'
             await client._session.broker.request(f"wf.{app.name}.run.taking.t-2.child", forged, timeout_s=5)
             async for letter in client.dead():
@@ -233,15 +234,3 @@ async def test_a_stranger_cannot_end_anybodys_child(nats_url: str, app: App) -> 
             await client.get(waiting, "w-2").hook("go")
 
             assert await run.result() == "went, child of taking/t-2"
-
-
-async def until(client: Client, run: str, status: str) -> None:
-    """Waits until a run has that status."""
-    handle = client.get(run)
-    while True:
-        try:
-            if (await handle.status()).status == status:
-                return
-        except RunNotFound:
-            pass
-        await anyio.sleep(0.02)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import anyio
 
-from jetrun.client import Client, Event, RunHandle
+from jetrun.client import Client, Event, RunHandle, RunNotFound
 
 WAIT_S = 20.0
 
@@ -42,3 +42,14 @@ async def wait_run_events(client: Client, workflow: str, run: str, kind: str, co
                 if not count:
                     return found.event
     raise AssertionError(f"the tail of {workflow} has ended without {kind} of {run}")
+
+
+async def wait_status(client: Client, run: str, status: str) -> None:
+    """Waits until a run, which may not be there yet, has that status."""
+    handle = client.get(run)
+    with anyio.fail_after(WAIT_S):
+        while True:
+            with suppress(RunNotFound):
+                if (await handle.status()).status == status:
+                    return
+            await anyio.sleep(0.02)
