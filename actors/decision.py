@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -168,17 +168,20 @@ def owed_in(key: RunKey, log: Sequence[Record]) -> Owed:
     *_, (last, is_open_ended) = joined(log)
     if is_open_ended:
         return Owed()  # whoever makes the missing parts carries out all of them
+    asked = {command.n: command for record in log for command in record.commands}
     if last.outcome is not None:
         children = [child for child in open_commands(log).children if child not in last.commands]
         return Owed(
             outcome=last.outcome,
             children=[c for c in last.commands if isinstance(c, StartChild) and c.parent_close == "abandon"],
-            child_ends=ends_of_children(key, last.outcome.status, children),
+            child_ends=[
+                *_asked_of_children(key, last, asked),
+                *ends_of_children(key, last.outcome.status, children),
+            ],
             refused=refusals_of(log),
         )
     if last.undecided:
         return Owed(parked=last.parked, refused=refusals_of(log))
-    asked = {command.n: command for record in log for command in record.commands}
     closed = {command.target for command in last.commands if isinstance(command, Close)}
     open_now = [command for command in last.commands if command.n not in closed]
     earlier = [asked[n] for n in sorted(closed) if asked[n] not in last.commands]
@@ -192,21 +195,23 @@ def owed_in(key: RunKey, log: Sequence[Record]) -> Owed:
         closed_timers=[command.n for command in earlier if isinstance(command, StartTimer)],
         closed_steps=[command for command in earlier if isinstance(command, RunStep)],
         children=[command for command in open_now if isinstance(command, StartChild)],
-        child_ends=[*_cancelled(last, asked, closed), *_let_go(key, earlier)],
+        child_ends=list(_asked_of_children(key, last, asked)),
         is_start=any(folded.verb == "start" for folded in last.messages),
         is_unparked=last.unparked,
         refused=refusals_of(log),
     )
 
 
-def _cancelled(last: Record, asked: Mapping[int, Command], closed: Container[int]) -> Iterator[ChildEnd]:
+def _asked_of_children(key: RunKey, last: Record, asked: Mapping[int, Command]) -> Iterator[ChildEnd]:
+    """Finds in a log what its last decision asks of children that it gives up or cancels, as they were asked."""
+    closed = {command.target for command in last.commands if isinstance(command, Close)}
     for command in last.commands:
-        child = asked[command.target] if isinstance(command, CancelChild) else None
-        if isinstance(command, CancelChild) and isinstance(child, StartChild) and child.n not in closed:
+        child = asked[command.target] if isinstance(command, (Close, CancelChild)) else None
+        if not isinstance(child, StartChild):
+            continue
+        if child in last.commands and (last.outcome is not None or child.n in closed):
+            continue  # it was never begun
+        if isinstance(command, CancelChild):
             yield ChildEnd(child, "cancel", command.reason)
-
-
-def _let_go(key: RunKey, closed: Iterable[Command]) -> Iterator[ChildEnd]:
-    for command in closed:
-        if isinstance(command, StartChild) and command.parent_close != "abandon":
-            yield ChildEnd(command, command.parent_close, let_go_reason(key))
+        elif child.parent_close != "abandon":
+            yield ChildEnd(child, child.parent_close, let_go_reason(key))

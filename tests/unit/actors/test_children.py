@@ -304,6 +304,32 @@ def test_what_becomes_of_children_when_their_parent_ends(policy: str, verbs: lis
     assert rig.owed.child_ends == live
 
 
+@pytest.mark.parametrize("parent_close", ["cancel", "abandon"])
+def test_what_the_last_decision_asks_of_children_is_owed_to_whoever_comes_after(parent_close: str) -> None:
+    """A worker that dies between the end and its effects would leave children that nobody ends."""
+
+    @workflow
+    async def parent() -> str:
+        handle = start_child(payment.call(1), parent_close=parent_close)  # type: ignore[arg-type]
+        try:
+            return await payment(2)
+        finally:
+            handle.cancel("no more")
+
+    rig = LogRig(parent)
+    rig.start()
+    rig.cancel()
+
+    assert rig.status == "cancelled"
+    live = rig.owed.child_ends
+    assert {(end.command.n, end.reason) for end in live} >= {
+        (1, "no more"),
+        (2, "parent/r-1 does not wait for it any more"),
+    }
+    rig.load()
+    assert rig.owed.child_ends == live
+
+
 def test_an_abandoned_child_of_a_run_that_ends_at_once_is_started() -> None:
     """Fire and forget; with any other policy it would end before it began."""
 
