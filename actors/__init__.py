@@ -23,6 +23,7 @@ from .errors import (
     SagaError,
     StepFailed,
 )
+from .link import continue_as_new
 from .primitives import RunInfo, deprecate_patch, hook, info, now, patched, random, shield, sleep, uuid4
 from .saga import Saga, saga
 from .step import Step, step
@@ -52,6 +53,7 @@ __all__ = [
     "Workflow",
     "attempt",
     "call",
+    "continue_as_new",
     "deprecate_patch",
     "hook",
     "info",

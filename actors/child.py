@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar, cast
 from .commands import ParentClose
 from .errors import DefinitionError
 from .execution import Execution
-from .names import check_token
+from .names import check_run_id
 from .open_child import OpenChild
 from .primitives import execution_of
 from .workflow import Call
@@ -79,5 +79,5 @@ def start_child(call: Call[R], /, *, run_id: str | None = None, parent_close: Pa
     if parent_close not in _CLOSES:
         raise DefinitionError(f"parent_close={parent_close!r}; use one of {', '.join(_CLOSES)}")
     if run_id is not None:
-        check_token("run id", run_id)
+        check_run_id(run_id)
     return ChildHandle(execution, execution.start_child(call, run_id, parent_close))

@@ -11,7 +11,7 @@ from .commands import CancelChild, Close, Command, OpenHook, Patch, RunStep, Sta
 from .durations import format_instant
 from .errors import ErrorInfo
 from .messages import Ref
-from .records import Folded, Outcome, Record, Refused
+from .records import Continued, Folded, Outcome, Record, Refused
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -90,6 +90,8 @@ def _events(record: Record) -> Iterator[Event]:
         yield Event(
             k=record.k, at_us=record.at_us, kind="run.parked", text=f"{parked.code}: {parked.reason}", data=data
         )
+    if record.continued is not None:
+        yield _renewed(record, record.continued)
     if record.outcome is not None:
         yield _end(record, record.outcome)
 
@@ -174,6 +176,14 @@ def _command(record: Record, command: Command) -> Event:
             return event("patch.marked", command.id, id=command.id)
         case Close():
             return event("command.closed", f"command {command.target}", target=command.target)
+
+
+def _renewed(record: Record, continued: Continued) -> Event:
+    text = f"link {continued.link} {_shown(continued.args, continued.ref)}"
+    data = {"link": continued.link, "args": _plain(continued.args, continued.ref)}
+    if continued.kwargs is not None:
+        data["kwargs"] = _plain(continued.kwargs, None)
+    return Event(k=record.k, at_us=record.at_us, kind="run.continued", text=text, data=data)
 
 
 def _end(record: Record, outcome: Outcome) -> Event:

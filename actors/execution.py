@@ -47,7 +47,8 @@ from .loop import Loop, LoopTimer
 from .messages import NO_ARGS, ChildResult, Message, Parent, Ref, Start
 from .names import RunKey
 from .open_child import ChildEnd, OpenChild, child_failed, child_id, let_go_reason, take_note
-from .records import Outcome, start_hash
+from .records import LinkMark, Outcome, Renewal, start_hash
+from .signals import ContinueAsNew
 from .source import asking_line, waiting_line
 from .step import Step
 from .values import decode
@@ -77,7 +78,8 @@ class Execution:
         started_at_us: Server time of the start message.
         parent: The run that has started this one as its child.
         seed: Text that names this start for ever: `random` and `uuid4` grow from it.
-        next_command: Number of the first command (numbers never restart).
+        link: Which one of the run's chain this is.
+        next_command: Number of the first command (numbers never restart, not with a new link either).
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Execution:
         started_at_us: int,
         seed: str,
         parent: Parent | None = None,
+        link: int = 1,
         next_command: int = 1,
     ) -> None:
         base = int.from_bytes(blake2b(str(key).encode(), digest_size=6).digest(), "big") << 12
@@ -96,6 +99,7 @@ class Execution:
         self.app = app
         self.key = key
         self.parent = parent
+        self.link = link
         self.started_at_us = started_at_us
         self.loop = Loop.create(self, started_at_us=started_at_us, number_base=base)
         self.failure: ReplayMismatch | None = None
@@ -120,13 +124,17 @@ class Execution:
         self.begin_decision()
 
     # --- a decision ------------------------------------------------------------------------------
-    def begin_decision(self, expected: Sequence[Command] | None = None, *, is_open: bool = False) -> None:
+    def begin_decision(
+        self, expected: Sequence[Command] | None = None, *, is_open: bool = False, records: int = 1
+    ) -> None:
         """Starts collecting. With `expected` the commands are compared with the log's.
 
         Args:
+            records: Records of the run's link, that of this decision included.
             expected: What the log holds for this decision.
             is_open: The log may hold only the first part (the last record says `more`): further commands are new.
         """
+        self.records = records
         self.decided: list[Command] = []
         self.closed: dict[int, RunStep | None] = {}
         self.child_ends: list[ChildEnd] = []
@@ -220,6 +228,14 @@ class Execution:
         self.loop.kill()
 
     # --- what has come of it ---------------------------------------------------------------------
+    def renewal(self) -> Renewal | None:
+        """Tells how the run goes on as a new link; None where it does not."""
+        root = self._root
+        if root is None or not root.done() or root.cancelled():
+            return None
+        error = root.exception()
+        return error.renewal if isinstance(error, ContinueAsNew) else None
+
     def outcome(self) -> Outcome | None:
         """Tells how the root ended, or None while it has not."""
         root = self._root
@@ -249,6 +265,11 @@ class Execution:
         return waiting_line(self.workflow.function, self._root_code())
 
     @property
+    def root(self) -> asyncio.Task[Any] | None:
+        """The task that runs the workflow's function; None before the start was applied."""
+        return self._root
+
+    @property
     def last_command(self) -> int:
         """Number of the newest command, 0 before the first."""
         return self._next - 1
@@ -258,7 +279,7 @@ class Execution:
         """Decides to run a step and waits for its result."""
         packed = step.signature.pack(args, kwargs)
         self._check_room()
-        ref, raw_args, raw_kwargs = self._claim(packed.args, packed.kwargs)
+        ref, raw_args, raw_kwargs = self.claim(packed.args, packed.kwargs)
         command = RunStep(
             n=self._next,
             name=step.name,
@@ -289,7 +310,7 @@ class Execution:
             raise JetrunError(
                 f"a child of a child, {depth} levels deep; at most {CHILD_DEPTH_MAX}: flatten the workflow"
             )
-        ref, raw_args, raw_kwargs = self._claim(call.args, call.kwargs)
+        ref, raw_args, raw_kwargs = self.claim(call.args, call.kwargs)
         command = StartChild(
             n=self._next,
             workflow=call.workflow,
@@ -445,7 +466,8 @@ class Execution:
         self.failure = ReplayMismatch(command=command, recorded=describe(recorded), asked=asked, source=source)
         self.loop.is_stopped = True
 
-    def _claim(self, args: bytes, kwargs: bytes | None) -> tuple[Ref | None, msgspec.Raw, msgspec.Raw | None]:
+    def claim(self, args: bytes, kwargs: bytes | None) -> tuple[Ref | None, msgspec.Raw, msgspec.Raw | None]:
+        """Gives large arguments a place in the object store; returns how a command holds them."""
         if len(args) + len(kwargs or b"") > VALUE_INLINE_BYTES_MAX:
             return self._upload(packed_object(args, kwargs)), NO_ARGS, None
         return None, msgspec.Raw(args), None if kwargs is None else msgspec.Raw(kwargs)
@@ -473,6 +495,22 @@ def execution_of(workflow: Workflow[..., Any], app: str, key: RunKey, start: Mes
     assert isinstance(body, Start), "the first message of a run is its start"
     seed = f"{app}/{key}/{start.seq}/{start.at_us}"
     return Execution(workflow, app=app, key=key, started_at_us=start.at_us, seed=seed, parent=body.parent)
+
+
+def link_execution(
+    workflow: Workflow[..., Any], app: str, key: RunKey, link: LinkMark, parent: Parent | None
+) -> Execution:
+    """Makes the execution of a later link of a run's chain."""
+    return Execution(
+        workflow,
+        app=app,
+        key=key,
+        started_at_us=link.at_us,
+        seed=f"{app}/{key}/{link.n}/{link.k}/{link.at_us}",
+        parent=parent,
+        link=link.n,
+        next_command=link.commands + 1,
+    )
 
 
 def step_failed(step: str, attempts: int, error: ErrorInfo) -> StepFailed:

@@ -29,7 +29,7 @@ from .messages import (
     Tick,
     Update,
 )
-from .records import Outcome, Record
+from .records import Outcome, Record, Renewal
 from .verdict import Verdict
 from .work import decode_packed
 
@@ -59,6 +59,10 @@ class Fold:
         self.is_paused = is_paused
         self.has_started = False
         """The run's start was applied."""
+        self.renewal: Renewal | None = None
+        """The run goes on as a new link."""
+        self.carried: list[Message] = []
+        """What the new link takes first, in order: hooks that nobody has waited for, and messages that came after that."""
         self._execution = execution
         self._objects = objects
         self._recorded = {(r.n, r.attempt): r for r in recorded.retries} if recorded is not None else None
@@ -91,6 +95,12 @@ class Fold:
             self._apply(message)
         return len(held)
 
+    def begin_link(self, continued: Renewal) -> None:
+        """Begins the link that the last one has asked for. Raises as `apply_all` does."""
+        self.has_started = True
+        self._start(continued.args, continued.kwargs, continued.ref)
+        self._run()
+
     def end(self, outcome: Outcome) -> None:
         """Ends the run."""
         self.outcome = outcome
@@ -101,10 +111,10 @@ class Fold:
         """Applies one message and runs the code until it waits. After the outcome nothing is applied any more."""
         if self._execution.failure is not None:
             return
-        if self.outcome is None:
+        if not self._is_over:
             self._advance(message.at_us)
-        if self.outcome is not None:
-            self._refuse_ended(message, self.outcome)
+        if self._is_over:
+            self._leave(message)
             return
         loop = self._execution.loop
         loop.now_us = max(loop.now_us, message.at_us)
@@ -136,24 +146,38 @@ class Fold:
                 assert_never(body)
         self._run()
 
-    def _refuse_ended(self, message: Message, outcome: Outcome) -> None:
-        """Refuses a hook that follows the outcome within the same turn, as one of a later turn is refused (R15)."""
-        if isinstance(message.body, Hook):
-            reason = f"the run has ended ({outcome.status}); it takes no more hooks"
+    def _leave(self, message: Message) -> None:
+        """Leaves what follows within the same turn to the next link, or refuses it as in a later turn (R15)."""
+        body = message.body
+        if self.outcome is None:
+            if not isinstance(body, (StepResult, ChildResult, Tick)):  # those are the old link's
+                self.carried.append(message)
+            if isinstance(body, (Resume, Cancel, Terminate)):
+                self.is_paused = False  # it has ended the pause in which what led to the switch was held
+        elif isinstance(body, Hook):
+            reason = f"the run has ended ({self.outcome.status}); it takes no more hooks"
             self.refused.append(Verdict(message=message, code="ended", reason=reason))
 
     def _run(self) -> None:
         execution = self._execution
         execution.loop.run_until_quiet()
-        if execution.failure is None:
-            outcome = execution.outcome()
-            if outcome is not None:
-                self.end(outcome)
+        if execution.failure is not None:
+            return
+        self.renewal = execution.renewal()
+        if self.renewal is not None:
+            self.carried = execution.inbox.take()
+        outcome = execution.outcome() if self.renewal is None else None
+        if outcome is not None:
+            self.end(outcome)
+
+    @property
+    def _is_over(self) -> bool:
+        return self.outcome is not None or self.renewal is not None
 
     def _advance(self, at_us: int) -> None:
         execution, limit_us = self._execution, self._limit_us
         ends_at_us = execution.started_at_us + limit_us if limit_us else None
-        while self.outcome is None and execution.failure is None:
+        while not self._is_over and execution.failure is None:
             due = execution.next_due()
             if ends_at_us is not None and ends_at_us <= at_us and (due is None or ends_at_us < due[0]):
                 execution.loop.now_us = max(execution.loop.now_us, ends_at_us)
@@ -170,10 +194,13 @@ class Fold:
 
     def _apply_start(self, body: Start) -> None:
         self.has_started = True
-        if body.ref is None:
-            self._execution.start(body.args, body.kwargs)
+        self._start(body.args, body.kwargs, body.ref)
+
+    def _start(self, args: msgspec.Raw, kwargs: msgspec.Raw | None, ref: Ref | None) -> None:
+        if ref is None:
+            self._execution.start(args, kwargs)
         else:
-            packed = decode_packed(self._object(body.ref))
+            packed = decode_packed(self._object(ref))
             self._execution.start(packed.args, packed.kwargs)
 
     def _apply_step(self, body: StepResult) -> None:

@@ -163,8 +163,10 @@ class Tick(_Body, frozen=True, kw_only=True):
     n: int = 0
     due_at_us: int = 0
     wake: str = ""
-    """`parked`: try a parked run again, whatever its time (a worker with other code has started)."""
+    """`parked`: try a parked run again, whatever its time (a worker with other code has started). `CONTINUED`: begin link `n`."""
 
+
+CONTINUED: Final = "continued"
 
 Body: TypeAlias = Start | Hook | Cancel | Terminate | Pause | Resume | Update | StepResult | ChildResult | Tick
 

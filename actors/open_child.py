@@ -11,7 +11,7 @@ import msgspec
 from .commands import StartChild
 from .errors import ChildFailed, ErrorInfo, mixed_class
 from .limits import TOKEN_BYTES_MAX
-from .names import RunKey
+from .names import RunKey, chain_of
 
 
 class OpenChild(msgspec.Struct):
@@ -47,7 +47,7 @@ def let_go_reason(parent: RunKey) -> str:
 def child_id(parent: RunKey, command: int) -> str:
     """Names the run that a command starts (R21); hashed where names are long."""
     text = f"{parent.workflow}-{parent.run}-{command}"
-    if len(text) <= TOKEN_BYTES_MAX:
+    if len(text) <= TOKEN_BYTES_MAX and not chain_of(text)[1]:  # an id that ends with a dash
         return text
     return f"{blake2b(str(parent).encode(), digest_size=16).hexdigest()}-{command}"
 

@@ -11,6 +11,7 @@ from .failures import error_info
 from .journal import Journal
 from .limits import PARK_RETRY_FIRST_US, PARK_RETRY_MAX_US
 from .messages import Cancel, Message, Resume, Terminate, Tick
+from .parts import since_last_link
 from .records import Parked, Record
 from .signals import Blocked
 
@@ -93,6 +94,7 @@ class OpenCommands(NamedTuple):
 
 def open_commands(log: Sequence[Record]) -> OpenCommands:
     """Finds what a log asks for and does not take back: all that may be open, and some that ended."""
+    log = since_last_link(log)
     commands = {command.n: command for record in log for command in record.commands}
     for record in log:
         for n in record.fired:

@@ -37,6 +37,12 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Hash of the workflow's code in this worker."""
     commands: int
     """Commands decided so far."""
+    records: int
+    """Records of this link of the run, the one that is being decided included."""
+    should_continue_as_new: bool
+    """They are `records_warn` or more: a good place for `continue_as_new` should come soon."""
+    link: int = 1
+    """Which link of its chain the run is in: 1, and one more with each `continue_as_new`."""
     parent: RunKey | None = None
     """The run that has started this one as its child."""
 
@@ -132,6 +138,9 @@ def info() -> RunInfo:
         started_at=_instant(execution.started_at_us),
         code=execution.workflow.code_hash,
         commands=execution.last_command,
+        records=execution.records,
+        should_continue_as_new=execution.records >= execution.workflow.records_warn,
+        link=execution.link,
         parent=RunKey(parent.workflow, parent.run) if parent is not None else None,
     )
 

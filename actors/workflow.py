@@ -10,6 +10,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from .durations import Duration, duration_us
 from .errors import DefinitionError
+from .limits import RECORDS_MAX, RECORDS_WARN
 from .loop import running_loop
 from .names import check_token
 from .stand_ins import adopt_globals
@@ -40,10 +41,20 @@ class Workflow(Generic[P, R]):
     plain function.
     """
 
-    def __init__(self, function: Callable[P, Coroutine[Any, Any, R]], *, name: str, max_duration_us: int) -> None:
+    def __init__(
+        self,
+        function: Callable[P, Coroutine[Any, Any, R]],
+        *,
+        name: str,
+        max_duration_us: int,
+        records_warn: int = RECORDS_WARN,
+        records_max: int = RECORDS_MAX,
+    ) -> None:
         self.function = function
         self.name = name
         self.max_duration_us = max_duration_us
+        self.records_warn = records_warn
+        self.records_max = records_max
         self.signature = Signature.of(function, what=f"workflow {name}")
         self.code_hash = code_hash(function)
         self.__doc__ = function.__doc__
@@ -100,9 +111,21 @@ class WorkflowDecorator:
 @overload
 def workflow(function: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
 @overload
-def workflow(*, name: str | None = None, max_duration: Duration | None = None) -> WorkflowDecorator: ...
 def workflow(
-    function: Callable[..., Any] | None = None, /, *, name: str | None = None, max_duration: Duration | None = None
+    *,
+    name: str | None = None,
+    max_duration: Duration | None = None,
+    records_warn: int = RECORDS_WARN,
+    records_max: int = RECORDS_MAX,
+) -> WorkflowDecorator: ...
+def workflow(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    max_duration: Duration | None = None,
+    records_warn: int = RECORDS_WARN,
+    records_max: int = RECORDS_MAX,
 ) -> Any:
     """Makes an `async def` a workflow.
 
@@ -111,7 +134,10 @@ def workflow(
 
     Args:
         name: Its name in subjects; the function's name by default.
-        max_duration: From start to end; a run that takes longer fails with `max_duration`.
+        max_duration: From start to end of a run, or of each link of its chain; one that takes longer fails with `max_duration`.
+        records_warn: A log of so many records is said to be long: in the worker's log, and to the code by
+            `info().should_continue_as_new`.
+        records_max: With so many the run, or link, fails with `run_too_long`.
 
     Raises:
         DefinitionError: The function is not an `async def`, or an option cannot work.
@@ -123,8 +149,15 @@ def workflow(
             raise DefinitionError(f"workflow {shown!r} must be an `async def`; it orchestrates, steps do the work")
         workflow_name = check_token("workflow name", name if name is not None else target.__name__)
         limit_us = 0 if max_duration is None else duration_us(max_duration, what=f"max_duration of {workflow_name!r}")
+        if not 1 <= records_warn < records_max <= RECORDS_MAX:
+            bounds = f"records_warn={records_warn}, records_max={records_max}"
+            raise DefinitionError(
+                f"workflow {workflow_name!r}: {bounds}; use 1 <= records_warn < records_max <= {RECORDS_MAX}"
+            )
         adopt_globals(target.__globals__)
-        return Workflow(target, name=workflow_name, max_duration_us=limit_us)
+        return Workflow(
+            target, name=workflow_name, max_duration_us=limit_us, records_warn=records_warn, records_max=records_max
+        )
 
     return WorkflowDecorator(build) if function is None else build(function)
 

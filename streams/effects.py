@@ -20,14 +20,14 @@ from ..actors.commands import Retry, RunStep
 from ..actors.decision import Owed
 from ..actors.errors import BadLog, BadMessage, BrokerError, ErrorInfo
 from ..actors.limits import REASON_CHARS_MAX
-from ..actors.messages import Message, Parent, Ref, Start, Tick, encode_body
-from ..actors.names import RunKey
-from ..actors.records import Outcome, Summary, decode_record
+from ..actors.messages import CONTINUED, Message, Parent, Ref, Start, Tick, encode_body
+from ..actors.names import RunKey, link_id
+from ..actors.records import LinkMark, Outcome, Summary, decode_record
 from ..actors.work import Work, decode_work, encode_work, token
 from .attempts import Attempts
 from .dead_letter import dead_letter
 from .family import Family
-from .letters import Letter, Unreadable
+from .letters import Detour, Letter, Unreadable
 from .ports import EXPECT_LAST, SCHEDULE, SCHEDULE_TARGET, UNKNOWN, WRONG_LAST, Broker, Delivery, Outgoing, Stored
 from .subjects import App, partition_of
 from .telemetry import log
@@ -64,6 +64,10 @@ class IndexEntry(Summary, frozen=True, kw_only=True, omit_defaults=True):
     run: str
     is_trimmed: bool = False
     """The log was cut to its terminal record (R15)."""
+    chain: str = ""
+    """Of a link of a run that goes on: the run."""
+    until_seq: int = 0
+    """Where such a link's records end in the stream; with the next one the new link begins."""
 
 
 class Debt(msgspec.Struct, frozen=True):
@@ -84,6 +88,8 @@ class Debt(msgspec.Struct, frozen=True):
     """Who is told of the run's end."""
     letters: Sequence[Letter] = ()
     """At hand for the run: dead letters made of them keep their headers."""
+    link: LinkMark | None = None
+    """The new one, where the decision ends a link."""
 
 
 _Sent: TypeAlias = tuple[Outgoing, Debt, RunStep | None]
@@ -136,7 +142,7 @@ class Effects:
             batch += [(self._timer(debt.key, name, due_at_us), debt, None) for name, due_at_us in owed.timers]
             if owed.children or owed.child_ends or debt.parent is not None:
                 batch += [(message, debt, None) for message in await self._family.messages(debt.key, owed, debt.parent)]
-            if owed.outcome is not None or owed.parked is not None:
+            if owed.outcome is not None or owed.parked is not None or owed.is_continued:
                 batch += self._standing(debt)
             if _may_leave_something(debt):
                 purges.append(debt)
@@ -198,6 +204,10 @@ class Effects:
             message_id=message.body.id,
         )
 
+    async def send_on(self, detour: Detour) -> None:
+        """Gives a message that was addressed to a link of a chain to the run; it is durable there on return."""
+        await self.publish(Outgoing(self._app.input(detour.key, detour.verb, detour.name), detour.raw))
+
     async def publish(self, message: Outgoing) -> None:
         """Publishes until it is stored; for messages that are safe to repeat."""
         delay_s = _BACKOFF_FIRST_S
@@ -218,9 +228,9 @@ class Effects:
             await anyio.sleep(delay_s)
             delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
 
-    def tick(self, key: RunKey, n: int, due_at_us: int) -> Outgoing:
+    def tick(self, key: RunKey, n: int = 0, due_at_us: int = 0, *, wake: str = "") -> Outgoing:
         """Makes the message that brings a run's time forward through its own mailbox (R14)."""
-        return Outgoing(self._app.input(key, "timer"), encode_body(Tick(n=n, due_at_us=due_at_us)))
+        return Outgoing(self._app.input(key, "timer"), encode_body(Tick(n=n, due_at_us=due_at_us, wake=wake)))
 
     def schedule(self, key: RunKey, name: str, due_at_us: int) -> Outgoing:
         """Makes the delayed message of a timer."""
@@ -271,10 +281,23 @@ class Effects:
         parked = debt.owed.parked
         if debt.owed.outcome is not None:
             yield self.index_entry("ended", debt.key, debt.summary), debt, None
+        elif debt.owed.is_continued:
+            yield self._link_entry(debt), debt, None
+            yield self.tick(debt.key, debt.link.n if debt.link is not None else 0, wake=CONTINUED), debt, None
         elif parked is not None:
             yield self.index_entry("parked", debt.key, debt.summary), debt, None
         if parked is not None:
             yield self._timer(debt.key, "park", parked.retry_at_us), debt, None
+
+    def _link_entry(self, debt: Debt) -> Outgoing:
+        """Makes the entry by which a link that has ended is listed and, in its time, purged."""
+        key, link = debt.key, debt.link
+        assert link is not None, "its link has ended"
+        summary = msgspec.structs.replace(debt.summary, status="continued", ended_at_us=debt.now_us)
+        fields = {name: getattr(summary, name) for name in summary.__struct_fields__}
+        name = RunKey(key.workflow, link_id(key.run, link.n - 1))
+        entry = IndexEntry(workflow=key.workflow, run=name.run, chain=key.run, until_seq=link.seq - 1, **fields)
+        return Outgoing(self._app.index_of("ended", name), msgspec.json.encode(entry))
 
     def _retry(self, key: RunKey, command: RunStep, retry: Retry) -> Outgoing:
         headers = {
@@ -379,7 +402,8 @@ class Effects:
         key, owed = debt.key, debt.owed
         app = self._app
         subjects: list[tuple[str, str]] = []
-        is_end = owed.outcome is not None
+        is_over = owed.outcome is not None
+        is_end = is_over or owed.is_continued
         if is_end and (debt.is_repeat or len(owed.closed_steps) > _LITERAL_PURGES_MAX):
             subjects += [(app.work, app.work_of_run(key)), (app.work, app.retry_of_run(key))]
         else:
@@ -395,7 +419,7 @@ class Effects:
             if names:
                 partition = partition_of(key.run, self._partitions)
                 subjects += [(app.timers, app.timer(partition, key, name)) for name in names]
-        if is_end and debt.is_old:
+        if is_over and debt.is_old:
             subjects += [(app.index, app.index_of("open", key)), (app.index, app.index_of("parked", key))]
         elif owed.is_unparked:
             subjects.append((app.index, app.index_of("parked", key)))
@@ -437,7 +461,7 @@ def _may_leave_something(debt: Debt) -> bool:
     owed = debt.owed
     if owed.closed_steps or owed.closed_timers or owed.is_unparked:
         return True
-    return owed.outcome is not None and (debt.is_repeat or debt.is_old or debt.has_deadline)
+    return (owed.outcome is not None or owed.is_continued) and (debt.is_repeat or debt.is_old or debt.has_deadline)
 
 
 def _attempt_in(stored: Stored) -> int:

@@ -221,4 +221,5 @@ def _debt(actor: Actor, letters: Sequence[Letter]) -> Debt:
         log_seq=actor.journal.seq,
         parent=actor.listener,
         letters=letters,
+        link=actor.journal.link,
     )

@@ -124,6 +124,7 @@ SHAPES: list[Shape] = [
     Shape("retrying", lambda rng: [rng.randrange(100), rng.randint(0, 3)], _retrying),
     Shape("sleepy", lambda rng: [[rng.choice([5, 80, 300, 900, 2500]) for _ in range(rng.randint(1, 4))]], _sleepy),
     Shape("collect", lambda rng: [rng.randint(1, 6)], _collect, hooks=_items),
+    Shape("relay", lambda rng: [rng.randint(2, 12), rng.randint(1, 4), []], _collect, hooks=_items),
     Shape("race", lambda rng: [rng.choice([100, 400, 1500, 3000])], _race, hooks=_go),
     Shape("limited", lambda rng: [rng.choice([0.01, 0.3, 2.0]), rng.choice([0.3, 1.0])], _limited),
     Shape("stamps", lambda rng: [rng.randint(1, 6)], _stamps),

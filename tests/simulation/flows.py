@@ -10,6 +10,7 @@ from jetrun.actors import (
     HookExpired,
     StepFailed,
     attempt,
+    continue_as_new,
     hook,
     shield,
     sleep,
@@ -139,6 +140,19 @@ async def collect(count: int) -> list[int]:
         if item % 2:
             await double(item)
     return found
+
+
+@workflow
+async def relay(count: int, per_link: int, found: list[int]) -> list[int]:
+    """Takes hooks as `collect` does, so many per link of its chain."""
+    for _ in range(per_link):
+        item = await hook("item", int)
+        found.append(item)
+        if len(found) == count:
+            return found
+        if item % 3 == 0:
+            await double(item)
+    continue_as_new(count, per_link, found)
 
 
 @workflow

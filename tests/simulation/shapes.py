@@ -152,6 +152,7 @@ SHAPES: list[Shape] = [
     ),
     Shape("monitor", lambda rng: [rng.randint(3, 15)], _monitor),
     Shape("collect", lambda rng: [rng.randint(1, 6)], _collect, hooks=_items),
+    Shape("relay", lambda rng: [rng.randint(2, 12), rng.randint(1, 4), []], _collect, hooks=_items),
     Shape("race", lambda rng: [rng.choice([100, 400, 1500, 6000])], _race, hooks=_go),
     Shape("limited", lambda rng: [rng.choice([0.01, 0.3, 2.0, 12.0]), rng.choice([0.3, 1.0, 5.0])], _limited),
     Shape("stamps", lambda rng: [rng.randint(1, 5)], _stamps),
