@@ -123,6 +123,8 @@ def _is_needed(message: Message, journal: Journal, execution: Execution | None) 
     if isinstance(body, ChildResult):
         return execution is None or body.command in execution.children
     if isinstance(body, Tick):
+        if journal.rests_until_us:
+            return True  # by its time it tells whether the next try may begin
         if journal.continued is not None and journal.link is not None and journal.status == "running":
             return body.wake == CONTINUED and body.n == journal.link.n  # others are an earlier link's
         # Without the code nobody knows which timers are open: the tick is kept by parking the run.

@@ -33,6 +33,8 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome | None = None
     is_continued: bool = False
     """The run's link has ended: what it has asked for is over, and the next one is to begin."""
+    rests_until_us: int = 0
+    """When that is to be, where the workflow has failed and is tried again; 0 for at once."""
     is_start: bool = False
     parked: Parked | None = None
     is_unparked: bool = False
@@ -86,6 +88,7 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
         return Owed(
             outcome=outcome,
             is_continued=outcome is None,
+            rests_until_us=fold.renewal.due_at_us if fold.renewal is not None else 0,
             closed_steps=[*steps, *(command for command in execution.closed.values() if command is not None)],
             closed_timers=[*execution.timers, *(n for n, command in execution.closed.items() if command is None)],
             children=[
@@ -180,6 +183,7 @@ def owed_in(key: RunKey, log: Sequence[Record]) -> Owed:
         return Owed(
             outcome=last.outcome,
             is_continued=last.outcome is None,
+            rests_until_us=last.continued.due_at_us if last.continued is not None else 0,
             children=[c for c in last.commands if isinstance(c, StartChild) and c.parent_close == "abandon"],
             child_ends=[
                 *_asked_of_children(key, last, asked),

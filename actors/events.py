@@ -179,6 +179,12 @@ def _command(record: Record, command: Command) -> Event:
 
 
 def _renewed(record: Record, continued: Continued) -> Event:
+    if continued.error is not None:
+        why = f"{continued.error.type}: {continued.error.message}"
+        text = f"try {continued.attempt} at {format_instant(continued.due_at_us)} after {why}"
+        tried = {"attempt": continued.attempt, "due_at_us": continued.due_at_us, "link": continued.link}
+        error = msgspec.to_builtins(continued.error)
+        return Event(k=record.k, at_us=record.at_us, kind="run.retrying", text=text, data={**tried, "error": error})
     text = f"link {continued.link} {_shown(continued.args, continued.ref)}"
     data = {"link": continued.link, "args": _plain(continued.args, continued.ref)}
     if continued.kwargs is not None:

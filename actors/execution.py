@@ -47,8 +47,7 @@ from .loop import Loop, LoopTimer
 from .messages import NO_ARGS, ChildResult, Message, Parent, Ref, Start
 from .names import RunKey
 from .open_child import ChildEnd, OpenChild, child_failed, child_id, let_go_reason, take_note
-from .records import LinkMark, Outcome, Renewal, start_hash
-from .signals import ContinueAsNew
+from .records import LinkMark, Outcome, start_hash
 from .source import asking_line, waiting_line
 from .step import Step
 from .values import decode
@@ -78,8 +77,7 @@ class Execution:
         started_at_us: Server time of the start message.
         parent: The run that has started this one as its child.
         seed: Text that names this start for ever: `random` and `uuid4` grow from it.
-        link: Which one of the run's chain this is.
-        next_command: Number of the first command (numbers never restart, not with a new link either).
+        link: Which one of the run's chain this is; None for the first. Numbers of commands go on.
     """
 
     def __init__(
@@ -91,17 +89,19 @@ class Execution:
         started_at_us: int,
         seed: str,
         parent: Parent | None = None,
-        link: int = 1,
-        next_command: int = 1,
+        link: LinkMark | None = None,
     ) -> None:
         base = int.from_bytes(blake2b(str(key).encode(), digest_size=6).digest(), "big") << 12
         self.workflow = workflow
         self.app = app
         self.key = key
         self.parent = parent
-        self.link = link
+        self.link = link.n if link is not None else 1
+        self.attempt = link.attempt if link is not None else 1
         self.started_at_us = started_at_us
         self.loop = Loop.create(self, started_at_us=started_at_us, number_base=base)
+        self.begun: Start | None = None
+        """What it began with."""
         self.failure: ReplayMismatch | None = None
         self.steps: dict[int, OpenStep] = {}
         self.timers: dict[int, tuple[int, LoopTimer]] = {}
@@ -117,7 +117,7 @@ class Execution:
         self._patches: dict[str, bool] = {}
         self._due: list[tuple[int, int]] = []
         self._timer_kind = "sleep"
-        self._next = next_command
+        self._next = link.commands + 1 if link is not None else 1
         self._root: asyncio.Task[Any] | None = None
         self._expected: Sequence[Command] | None = None
         self._expected_is_open = False
@@ -228,13 +228,10 @@ class Execution:
         self.loop.kill()
 
     # --- what has come of it ---------------------------------------------------------------------
-    def renewal(self) -> Renewal | None:
-        """Tells how the run goes on as a new link; None where it does not."""
+    def error(self) -> BaseException | None:
+        """Returns what the root has raised."""
         root = self._root
-        if root is None or not root.done() or root.cancelled():
-            return None
-        error = root.exception()
-        return error.renewal if isinstance(error, ContinueAsNew) else None
+        return root.exception() if root is not None and root.done() and not root.cancelled() else None
 
     def outcome(self) -> Outcome | None:
         """Tells how the root ended, or None while it has not."""
@@ -508,8 +505,7 @@ def link_execution(
         started_at_us=link.at_us,
         seed=f"{app}/{key}/{link.n}/{link.k}/{link.at_us}",
         parent=parent,
-        link=link.n,
-        next_command=link.commands + 1,
+        link=link,
     )
 
 

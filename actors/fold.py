@@ -30,6 +30,8 @@ from .messages import (
     Update,
 )
 from .records import Outcome, Record, Renewal
+from .signals import ContinueAsNew
+from .tries import next_try
 from .verdict import Verdict
 from .work import decode_packed
 
@@ -71,6 +73,8 @@ class Fold:
         self._are_retries_known = recorded is not None and not (
             is_cut and not recorded.refused and not recorded.commands
         )
+        self._is_end_known = recorded is not None and not is_cut
+        self._recorded_renewal = recorded.continued if recorded is not None else None
         workflow = execution.workflow
         self._limit_us = workflow.max_duration_us if recorded is None or is_cut else 0
 
@@ -98,7 +102,7 @@ class Fold:
     def begin_link(self, continued: Renewal) -> None:
         """Begins the link that the last one has asked for. Raises as `apply_all` does."""
         self.has_started = True
-        self._start(continued.args, continued.kwargs, continued.ref)
+        self._start(Start(args=continued.args, kwargs=continued.kwargs, ref=continued.ref))
         self._run()
 
     def end(self, outcome: Outcome) -> None:
@@ -163,12 +167,27 @@ class Fold:
         execution.loop.run_until_quiet()
         if execution.failure is not None:
             return
-        self.renewal = execution.renewal()
-        if self.renewal is not None:
-            self.carried = execution.inbox.take()
-        outcome = execution.outcome() if self.renewal is None else None
-        if outcome is not None:
+        outcome = execution.outcome()
+        if outcome is None:
+            return
+        self.renewal = self._renewal(outcome)
+        if self.renewal is None:
             self.end(outcome)
+        else:
+            self.carried = execution.inbox.take()
+
+    def _renewal(self, outcome: Outcome) -> Renewal | None:
+        """Tells how the run goes on as a new link: as its code has asked, or tried again after a failure."""
+        error = self._execution.error()
+        if error is None:
+            return None
+        if isinstance(error, ContinueAsNew):
+            return error.renewal
+        if self._execution.workflow.retry is None or self._execution.begun is None or outcome.error is None:
+            return None
+        if self._is_end_known:
+            return self._recorded_renewal
+        return next_try(self._execution, self._execution.begun, error, outcome.error)
 
     @property
     def _is_over(self) -> bool:
@@ -194,13 +213,14 @@ class Fold:
 
     def _apply_start(self, body: Start) -> None:
         self.has_started = True
-        self._start(body.args, body.kwargs, body.ref)
+        self._start(body)
 
-    def _start(self, args: msgspec.Raw, kwargs: msgspec.Raw | None, ref: Ref | None) -> None:
-        if ref is None:
-            self._execution.start(args, kwargs)
+    def _start(self, start: Start) -> None:
+        self._execution.begun = start
+        if start.ref is None:
+            self._execution.start(start.args, start.kwargs)
         else:
-            packed = decode_packed(self._object(ref))
+            packed = decode_packed(self._object(start.ref))
             self._execution.start(packed.args, packed.kwargs)
 
     def _apply_step(self, body: StepResult) -> None:

@@ -104,10 +104,11 @@ class Journal:
         self.continued = record.continued
         if record.continued is not None:
             self.link = LinkMark(
+                attempt=record.continued.attempt,
                 n=record.continued.link,
                 k=record.k,
                 seq=parts[0][1],
-                at_us=record.at_us,
+                at_us=max(record.at_us, record.continued.due_at_us),
                 commands=record.summary.commands,
             )
             # Between its parts, messages may have been kept undecided: they come after what is carried.
@@ -127,6 +128,16 @@ class Journal:
     def has_ended(self) -> bool:
         """Tells whether the terminal record is there."""
         return self.summary.status in ENDED
+
+    @property
+    def rests_until_us(self) -> int:
+        """When the next try of the workflow begins, where it has failed and waits for that; else 0."""
+        return self.continued.due_at_us if self.continued is not None else 0
+
+    @property
+    def has_kept_pause(self) -> bool:
+        """Tells whether a pause has come that no decision has applied, and no resume after it."""
+        return next((m.verb for m in reversed(self.backlog) if m.verb in ("pause", "resume")), "") == "pause"
 
     @property
     def records(self) -> int:

@@ -43,6 +43,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """They are `records_warn` or more: a good place for `continue_as_new` should come soon."""
     link: int = 1
     """Which link of its chain the run is in: 1, and one more with each `continue_as_new`."""
+    attempt: int = 1
+    """Which try of the workflow this is, where `@workflow(max_retries=...)` lets it begin again."""
     parent: RunKey | None = None
     """The run that has started this one as its child."""
 
@@ -141,6 +143,7 @@ def info() -> RunInfo:
         records=execution.records,
         should_continue_as_new=execution.records >= execution.workflow.records_warn,
         link=execution.link,
+        attempt=execution.attempt,
         parent=RunKey(parent.workflow, parent.run) if parent is not None else None,
     )
 

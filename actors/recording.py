@@ -131,6 +131,9 @@ class Recorder:
             kwargs=renewal.kwargs,
             ref=renewal.ref,
             hash=renewal.hash,
+            attempt=renewal.attempt,
+            due_at_us=renewal.due_at_us,
+            error=renewal.error,
             link=journal.link.n + 1 if journal.link is not None else 2,
             seen=journal.seen.pack(),
         )

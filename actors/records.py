@@ -75,6 +75,12 @@ class Renewal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """As for `Start`."""
     hash: str
     """Of the arguments, as `start_hash` makes it."""
+    attempt: int = 1
+    """Which try of the workflow's own retries begins: from 2 where the old link failed."""
+    due_at_us: int = 0
+    """When that try begins; 0 for at once."""
+    error: ErrorInfo | None = None
+    """Why the old link failed."""
 
 
 class Continued(Renewal, frozen=True, kw_only=True, omit_defaults=True):
@@ -86,7 +92,7 @@ class Continued(Renewal, frozen=True, kw_only=True, omit_defaults=True):
     """What earlier links have applied, as `Seen.pack` writes it."""
 
 
-class LinkMark(msgspec.Struct, frozen=True, kw_only=True):
+class LinkMark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Which link of its chain a record belongs to; the first link's records have none."""
 
     n: int
@@ -95,9 +101,11 @@ class LinkMark(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     """Where that record (the first of its parts) stands in the stream: where reading begins. `k` says whether it is it."""
     at_us: int
-    """The run's time then: the link's start."""
+    """When the link begins: the run's time then, later where a try waits."""
     commands: int
     """Number of the last command that earlier links have asked for."""
+    attempt: int = 1
+    """As in `Renewal`."""
 
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from hashlib import blake2b
 from types import CodeType, FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
@@ -13,6 +13,7 @@ from .errors import DefinitionError
 from .limits import RECORDS_MAX, RECORDS_WARN
 from .loop import running_loop
 from .names import check_token
+from .retry import RetryDelay, RetryPolicy
 from .stand_ins import adopt_globals
 from .step import Step
 from .values import Signature, encode
@@ -49,12 +50,15 @@ class Workflow(Generic[P, R]):
         max_duration_us: int,
         records_warn: int = RECORDS_WARN,
         records_max: int = RECORDS_MAX,
+        retry: RetryPolicy | None = None,
     ) -> None:
         self.function = function
         self.name = name
         self.max_duration_us = max_duration_us
         self.records_warn = records_warn
         self.records_max = records_max
+        self.retry = retry
+        """When a run that has failed is tried again; None for never."""
         self.signature = Signature.of(function, what=f"workflow {name}")
         self.code_hash = code_hash(function)
         self.__doc__ = function.__doc__
@@ -117,8 +121,13 @@ def workflow(
     max_duration: Duration | None = None,
     records_warn: int = RECORDS_WARN,
     records_max: int = RECORDS_MAX,
+    max_retries: int = 0,
+    retry_delay: RetryDelay = "exponential",
+    retry_cap: Duration = "5m",
+    jitter: bool = True,
+    non_retryable: Sequence[type[BaseException] | str] = (),
 ) -> WorkflowDecorator: ...
-def workflow(
+def workflow(  # noqa: PLR0913  the options of a workflow, all by name
     function: Callable[..., Any] | None = None,
     /,
     *,
@@ -126,6 +135,11 @@ def workflow(
     max_duration: Duration | None = None,
     records_warn: int = RECORDS_WARN,
     records_max: int = RECORDS_MAX,
+    max_retries: int = 0,
+    retry_delay: RetryDelay = "exponential",
+    retry_cap: Duration = "5m",
+    jitter: bool = True,
+    non_retryable: Sequence[type[BaseException] | str] = (),
 ) -> Any:
     """Makes an `async def` a workflow.
 
@@ -138,6 +152,9 @@ def workflow(
         records_warn: A log of so many records is said to be long: in the worker's log, and to the code by
             `info().should_continue_as_new`.
         records_max: With so many the run, or link, fails with `run_too_long`.
+        max_retries: Times that a run which has failed begins again, with the same arguments, as a new link of its chain. What
+            its limits have ended, and a `FatalError`, is not tried again.
+        retry_delay, retry_cap, jitter, non_retryable: As for a step.
 
     Raises:
         DefinitionError: The function is not an `async def`, or an option cannot work.
@@ -154,9 +171,17 @@ def workflow(
             raise DefinitionError(
                 f"workflow {workflow_name!r}: {bounds}; use 1 <= records_warn < records_max <= {RECORDS_MAX}"
             )
+        policy = RetryPolicy.build(
+            max_retries=max_retries, retry_delay=retry_delay, cap=retry_cap, jitter=jitter, non_retryable=non_retryable
+        )
         adopt_globals(target.__globals__)
         return Workflow(
-            target, name=workflow_name, max_duration_us=limit_us, records_warn=records_warn, records_max=records_max
+            target,
+            name=workflow_name,
+            max_duration_us=limit_us,
+            records_warn=records_warn,
+            records_max=records_max,
+            retry=policy if policy.max_retries else None,
         )
 
     return WorkflowDecorator(build) if function is None else build(function)

@@ -133,4 +133,8 @@ def link_of(key: RunKey, end: LinkEnd) -> Link:
 def as_ended(record: Record) -> Record:
     """Makes of the record that ended a link what a run's last record is: it says so."""
     summary = msgspec.structs.replace(record.summary, status="continued", ended_at_us=record.at_us)
-    return msgspec.structs.replace(record, outcome=Outcome(status="continued"), summary=summary)
+    return msgspec.structs.replace(
+        record,
+        outcome=Outcome(status="continued", error=record.continued.error if record.continued is not None else None),
+        summary=summary,
+    )

@@ -153,6 +153,8 @@ class Effects:
         for debt in purges:
             await self._purge(debt)
         for debt in debts:
+            if debt.owed.rests_until_us:
+                await self.publish(self._beginning(debt))  # not before: what is purged may be all timers of the run
             for verdict in debt.owed.refused:
                 await self.bury_verdict(debt.key, verdict, debt.letters)
             if debt.owed.is_expired:
@@ -283,11 +285,19 @@ class Effects:
             yield self.index_entry("ended", debt.key, debt.summary), debt, None
         elif debt.owed.is_continued:
             yield self._link_entry(debt), debt, None
-            yield self.tick(debt.key, debt.link.n if debt.link is not None else 0, wake=CONTINUED), debt, None
+            if not debt.owed.rests_until_us:
+                yield self._beginning(debt), debt, None
         elif parked is not None:
             yield self.index_entry("parked", debt.key, debt.summary), debt, None
         if parked is not None:
             yield self._timer(debt.key, "park", parked.retry_at_us), debt, None
+
+    def _beginning(self, debt: Debt) -> Outgoing:
+        """Makes the message with which a new link begins: at once, or when the next try is due."""
+        due_at_us = debt.owed.rests_until_us
+        if due_at_us:
+            return self._timer(debt.key, "next", due_at_us)
+        return self.tick(debt.key, debt.link.n if debt.link is not None else 0, wake=CONTINUED)
 
     def _link_entry(self, debt: Debt) -> Outgoing:
         """Makes the entry by which a link that has ended is listed and, in its time, purged."""
@@ -416,6 +426,8 @@ class Effects:
             names = [str(n) for n in owed.closed_timers]
             if is_end and (debt.is_old or debt.has_deadline):
                 names += ("max", "park", "early") if debt.is_old else ("max",)
+            if is_over and debt.link is not None:
+                names.append("next")
             if names:
                 partition = partition_of(key.run, self._partitions)
                 subjects += [(app.timers, app.timer(partition, key, name)) for name in names]
@@ -460,6 +472,8 @@ def _may_leave_something(debt: Debt) -> bool:
     """Tells whether there may be something to take back; most runs end with nothing open."""
     owed = debt.owed
     if owed.closed_steps or owed.closed_timers or owed.is_unparked:
+        return True
+    if owed.outcome is not None and debt.link is not None:
         return True
     return (owed.outcome is not None or owed.is_continued) and (debt.is_repeat or debt.is_old or debt.has_deadline)
 

@@ -14,6 +14,7 @@ from jetrun.actors import (
     attempt,
     continue_as_new,
     hook,
+    info,
     shield,
     sleep,
     start_child,
@@ -150,6 +151,15 @@ async def relay(count: int, per_link: int, found: list[int]) -> list[int]:
         if item % 3 == 0:
             await double(item)
     continue_as_new(count, per_link, found)
+
+
+@workflow(max_retries=3, retry_delay=["300ms", "1s", "0s"])
+async def fickle(number: int, failures: int) -> list[int]:
+    """A workflow that fails as a whole at first, and takes what it was sent meanwhile in the try that does not."""
+    found = await double(number)
+    if info().attempt <= failures:
+        raise ValueError(f"try {info().attempt} of {failures + 1}")
+    return [found, await hook("item", int), info().attempt]
 
 
 @workflow

@@ -66,7 +66,15 @@ async def parent_of_chain(n: int) -> list[int]:
         return [-1, len(error.reason)]
 
 
-REGISTRY = Registry.of(countdown, sum_of, hoarding, parent_of_chain, double)
+@workflow(max_retries=3, retry_delay="50ms")
+async def fickle(failures: int) -> tuple[int, int]:
+    await double(1)
+    if info().attempt <= failures:
+        raise ValueError(f"try {info().attempt}")
+    return info().attempt, await hook("number", int)
+
+
+REGISTRY = Registry.of(fickle, countdown, sum_of, hoarding, parent_of_chain, double)
 
 
 async def test_chain_has_one_id_and_its_links_can_be_read(nats_url: str, app: App) -> None:
@@ -191,3 +199,16 @@ async def test_old_links_are_cut_off_while_the_run_goes_on(nats_url: str, app: A
         for number in range(25, 100):
             await run.hook("number", number)
         assert await run.result(WAIT_S) == sum(range(100))
+
+
+async def test_run_that_failed_is_tried_again_with_its_messages(nats_url: str, app: App) -> None:
+    async with running_client(nats_url, app, REGISTRY) as client:
+        run = await client.start(fickle.call(2), run_id="f-1")
+        await run.hook("number", 7)
+        assert await run.result(WAIT_S) == (3, 7)
+        links = await run.chain()
+        assert [link.status for link in links] == ["continued", "continued", "completed"]
+
+        failed = await client.start(fickle.call(9), run_id="f-2")
+        with pytest.raises(ValueError, match="try 4"):
+            await failed.result(WAIT_S)
