@@ -18,10 +18,12 @@ from .errors import (
     InvalidValue,
     JetrunError,
     NotDeterministic,
+    NotDurable,
     NotInWorkflow,
     RetryableError,
     SagaError,
     StepFailed,
+    WorkerLost,
 )
 from .primitives import RunInfo, deprecate_patch, hook, info, now, patched, random, shield, sleep, uuid4
 from .saga import Saga, saga
@@ -42,6 +44,7 @@ __all__ = [
     "InvalidValue",
     "JetrunError",
     "NotDeterministic",
+    "NotDurable",
     "NotInWorkflow",
     "RetryableError",
     "RunInfo",
@@ -49,6 +52,7 @@ __all__ = [
     "SagaError",
     "Step",
     "StepFailed",
+    "WorkerLost",
     "Workflow",
     "attempt",
     "call",

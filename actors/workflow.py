@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from hashlib import blake2b
 from types import CodeType, FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
+from .body import Body, body_of
 from .durations import Duration, duration_us
 from .errors import DefinitionError
+from .host import refuse_in_body
+from .limits import WORKFLOW_TAG_CHARACTERS_MAX, WORKFLOW_TAGS_MAX
 from .loop import running_loop
 from .names import check_token
+from .recovery import Recovery
 from .stand_ins import adopt_globals
 from .step import Step
 from .values import Signature, encode
@@ -37,13 +41,29 @@ class Call(Generic[R]):
 
 class Workflow(Generic[P, R]):
     """A registered workflow. `call(...)` makes what a client starts. Called in a workflow it runs as a child; elsewhere it is the
-    plain function.
+    plain function, also in a workflow with `durable=False`, which takes another such one into its body.
     """
 
-    def __init__(self, function: Callable[P, Coroutine[Any, Any, R]], *, name: str, max_duration_us: int) -> None:
+    def __init__(
+        self,
+        function: Callable[P, Coroutine[Any, Any, R]],
+        *,
+        name: str,
+        max_duration_us: int,
+        recovery: Recovery | None = None,
+        body: Body[P, R] | None = None,
+        tags: tuple[str, ...] = (),
+    ) -> None:
         self.function = function
         self.name = name
         self.max_duration_us = max_duration_us
+        self.recovery = recovery
+        """Of its steps that do not say otherwise, or of the body."""
+        self.body = body
+        """With `durable=False`, the step that its code runs as."""
+        self.tags = tags
+        self.root: Callable[P, Coroutine[Any, Any, R]] = function if body is None else body.ask
+        """What a run of it runs on its deterministic loop."""
         self.signature = Signature.of(function, what=f"workflow {name}")
         self.code_hash = code_hash(function)
         self.__doc__ = function.__doc__
@@ -58,7 +78,14 @@ class Workflow(Generic[P, R]):
             return cast(
                 "Coroutine[Any, Any, R]", cast(Any, loop.host).run_child(self.call(*args, **kwargs), None, "cancel")
             )
+        if self.is_durable:
+            refuse_in_body(f"{self!r} runs as a child, which")
         return self.function(*args, **kwargs)
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether each step is recorded: False where a lost worker means to begin again."""
+        return self.body is None
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Binds arguments for `Client.start`.
@@ -100,9 +127,27 @@ class WorkflowDecorator:
 @overload
 def workflow(function: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
 @overload
-def workflow(*, name: str | None = None, max_duration: Duration | None = None) -> WorkflowDecorator: ...
 def workflow(
-    function: Callable[..., Any] | None = None, /, *, name: str | None = None, max_duration: Duration | None = None
+    *,
+    name: str | None = None,
+    max_duration: Duration | None = None,
+    durable: bool = True,
+    queue: str | None = None,
+    recover_on_worker_loss: bool | None = None,
+    max_recovery_attempts: int | None = None,
+    tags: Sequence[str] = (),
+) -> WorkflowDecorator: ...
+def workflow(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    max_duration: Duration | None = None,
+    durable: bool = True,
+    queue: str | None = None,
+    recover_on_worker_loss: bool | None = None,
+    max_recovery_attempts: int | None = None,
+    tags: Sequence[str] = (),
 ) -> Any:
     """Makes an `async def` a workflow.
 
@@ -112,6 +157,13 @@ def workflow(
     Args:
         name: Its name in subjects; the function's name by default.
         max_duration: From start to end; a run that takes longer fails with `max_duration`.
+        durable: With False there is no record per step: the whole code runs as one piece of work on a step worker, with its
+            steps in place, and begins again from the beginning when that worker is lost. For work that is quick and may
+            be repeated; only start and end are durable.
+        queue: Which step workers run it, with `durable=False` alone; "default" by default.
+        recover_on_worker_loss: Of its steps, where they do not say; with `durable=False`, of the whole. True by default.
+        max_recovery_attempts: As above: times that it is run again; 3 by default.
+        tags: At most 3 texts for lists and dashboards.
 
     Raises:
         DefinitionError: The function is not an `async def`, or an option cannot work.
@@ -123,10 +175,49 @@ def workflow(
             raise DefinitionError(f"workflow {shown!r} must be an `async def`; it orchestrates, steps do the work")
         workflow_name = check_token("workflow name", name if name is not None else target.__name__)
         limit_us = 0 if max_duration is None else duration_us(max_duration, what=f"max_duration of {workflow_name!r}")
+        what = f"workflow {workflow_name!r}"
+        recovery = Recovery.build(
+            what, recover_on_worker_loss=recover_on_worker_loss, max_recovery_attempts=max_recovery_attempts
+        )
+        body = _body(target, workflow_name, durable, queue, recovery)
+        shown = _checked_tags(what, tags)
         adopt_globals(target.__globals__)
-        return Workflow(target, name=workflow_name, max_duration_us=limit_us)
+        return Workflow(target, name=workflow_name, max_duration_us=limit_us, recovery=recovery, body=body, tags=shown)
 
     return WorkflowDecorator(build) if function is None else build(function)
+
+
+def _body(
+    function: Callable[..., Any],
+    name: str,
+    durable: object,
+    queue: str | None,
+    recovery: Recovery | None,
+) -> Body[..., Any] | None:
+    if not isinstance(durable, bool):
+        raise DefinitionError(f"workflow {name!r}: durable={durable!r}; use True or False")
+    if not durable:
+        return body_of(function, workflow=name, queue=check_token("queue", queue or "default"), recovery=recovery)
+    if queue is not None:
+        raise DefinitionError(
+            f"workflow {name!r}: queue={queue!r} says which step workers run a whole workflow, which is for durable=False; "
+            "give the queue to its steps: @step(queue=...)"
+        )
+    return None
+
+
+def _checked_tags(what: str, tags: object) -> tuple[str, ...]:
+    if isinstance(tags, str) or not isinstance(tags, Sequence):
+        raise DefinitionError(f"{what}: tags={tags!r}; use a list of texts")
+    listed = tuple(cast("Sequence[object]", tags))
+    if len(listed) > WORKFLOW_TAGS_MAX:
+        raise DefinitionError(f"{what} has {len(listed)} tags; at most {WORKFLOW_TAGS_MAX}")
+    for tag in listed:
+        if not isinstance(tag, str) or not 1 <= len(tag) <= WORKFLOW_TAG_CHARACTERS_MAX or not tag.isprintable():
+            raise DefinitionError(
+                f"{what}: tag {ascii(tag)[:80]}; use a printable text of 1 to {WORKFLOW_TAG_CHARACTERS_MAX} characters"
+            )
+    return cast("tuple[str, ...]", listed)
 
 
 def code_hash(function: Callable[..., Any]) -> str:
