@@ -18,10 +18,12 @@ from .errors import (
     InvalidValue,
     JetrunError,
     NotDeterministic,
+    NotDurable,
     NotInWorkflow,
     RetryableError,
     SagaError,
     StepFailed,
+    WorkerLost,
 )
 from .link import continue_as_new
 from .primitives import RunInfo, deprecate_patch, hook, info, now, patched, random, shield, sleep, uuid4
@@ -43,6 +45,7 @@ __all__ = [
     "InvalidValue",
     "JetrunError",
     "NotDeterministic",
+    "NotDurable",
     "NotInWorkflow",
     "RetryableError",
     "RunInfo",
@@ -50,6 +53,7 @@ __all__ = [
     "SagaError",
     "Step",
     "StepFailed",
+    "WorkerLost",
     "Workflow",
     "attempt",
     "call",

@@ -22,21 +22,45 @@ class Attempt:
     Reading is safe from any thread; the worker alone sets `is_cancelled`.
     """
 
-    __slots__ = ("command", "deadline_at_us", "is_cancelled", "number", "run", "step", "workflow")
+    __slots__ = (
+        "asked_at_us",
+        "command",
+        "deadline_at_us",
+        "is_cancelled",
+        "is_in_place",
+        "number",
+        "run",
+        "step",
+        "workflow",
+    )
 
     def __init__(
-        self, *, workflow: str, run: str, step: str, command: int, number: int, deadline_at_us: int = 0
+        self,
+        *,
+        workflow: str,
+        run: str,
+        step: str,
+        command: int,
+        number: int,
+        deadline_at_us: int = 0,
+        asked_at_us: int = 0,
     ) -> None:
         self.workflow = workflow
         self.run = run
         self.step = step
         """Name of the step."""
         self.command = command
-        """Number of the command within the run, the same for all attempts."""
+        """Number of the command within the run, the same for all attempts; in a workflow with `durable=False`, of the step
+        within the body, in the order of the calls.
+        """
         self.number = number
         """1 for the first attempt, 2 for the first retry. Redeliveries of one attempt share its number."""
         self.deadline_at_us = deadline_at_us
         """When the attempt times out, by the worker's clock; 0 for never."""
+        self.asked_at_us = asked_at_us
+        """When the attempt was asked for, by the server's clock: the same when it is handed out again."""
+        self.is_in_place = False
+        """Whether it runs within the body of a workflow with `durable=False`."""
         self.is_cancelled = False
         """True once nobody waits for the result any more. Async steps also get `CancelledError`; sync ones look here."""
 
@@ -63,7 +87,7 @@ class Attempt:
         return f"<attempt {self.number} of step {self.step!r}, {self.idempotency_key}>"
 
 
-CURRENT: Final[ContextVar[Attempt]] = ContextVar("jetrun_attempt")
+CURRENT: Final[ContextVar[Attempt | None]] = ContextVar("jetrun_attempt", default=None)
 """Set by the step worker, in the context of the step's own task or thread."""
 
 
@@ -73,7 +97,7 @@ def attempt() -> Attempt:
     Raises:
         NotInStep: Called outside a step, or in one that was called as a plain function.
     """
-    found = CURRENT.get(None)
+    found = CURRENT.get()
     if found is None:
         raise NotInStep("attempt() asked where no step worker runs a step; as a plain function a step has no attempt")
     return found

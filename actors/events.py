@@ -35,6 +35,7 @@ class _StepView(msgspec.Struct):
     worker: str = ""
     started_at_us: int = 0
     ended_at_us: int = 0
+    deliveries: int = 1
 
 
 class _ChildView(msgspec.Struct):
@@ -106,6 +107,10 @@ def _message(record: Record, folded: Folded) -> Iterator[Event]:
 
     if folded.verb == "step":
         view = msgspec.json.decode(folded.body, type=_StepView)
+        if view.deliveries > 1:
+            lost = view.deliveries - 1
+            text = f"interrupted {lost} time{'s' if lost > 1 else ''}: handed out again"
+            yield event("step.interrupted", text, view.command, attempt=view.attempt, interruptions=lost)
         data = {"attempt": view.attempt, "worker": view.worker}
         if view.ended_at_us:
             data["duration_us"] = view.ended_at_us - view.started_at_us

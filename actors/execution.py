@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from .body import failure_of
 from .commands import (
     CancelChild,
     Close,
@@ -40,7 +41,6 @@ from .errors import (
     StepFailed,
     mixed_class,
 )
-from .failures import error_info
 from .inbox import Inbox, Waiter
 from .limits import CHILD_DEPTH_MAX, COMMANDS_OPEN_MAX, VALUE_INLINE_BYTES_MAX
 from .loop import Loop, LoopTimer
@@ -48,6 +48,7 @@ from .messages import NO_ARGS, ChildResult, Message, Parent, Ref, Start
 from .names import RunKey
 from .open_child import ChildEnd, OpenChild, child_failed, child_id, let_go_reason, take_note
 from .records import LinkMark, Outcome, start_hash
+from .recovery import recovery_of
 from .source import asking_line, waiting_line
 from .step import Step
 from .values import decode
@@ -159,7 +160,7 @@ class Execution:
         """Creates the root task. Raises InvalidValue, naming the parameter, when the arguments do not fit."""
         positional, named = self.workflow.signature.unpack(args, kwargs)
         # In a context of its own: what the worker holds in context variables (a decimal precision) is not the log's.
-        root = self.workflow.function(*positional, **named)
+        root = self.workflow.root(*positional, **named)
         self._root = self.loop.create_task(root, name=str(self.key), context=Context())
 
     def next_due(self) -> tuple[int, int] | None:
@@ -247,7 +248,7 @@ class Execution:
             )
         error = root.exception()
         if error is not None:
-            return Outcome(status="failed", error=error_info(error))
+            return Outcome(status="failed", error=failure_of(self.workflow.body, error))
         try:
             raw = self.workflow.signature.pack_result(root.result())
         except InvalidValue as invalid:
@@ -286,7 +287,7 @@ class Execution:
             ref=ref,
             hash=input_hash(step.name.encode(), packed.hash_input),
             timeout_us=step.timeout_us,
-            recoveries_max=step.max_recovery_attempts,
+            recoveries_max=recovery_of(step.recovery, self.workflow.recovery).deliveries_max,
         )
         recorded = self._decide(command)
         future = self.loop.create_future()

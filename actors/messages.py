@@ -142,6 +142,8 @@ class StepResult(_Body, frozen=True, kw_only=True):
     worker: str = ""
     started_at_us: int = 0
     ended_at_us: int = 0
+    deliveries: int = 1
+    """How often this attempt was handed out: more than once where a worker was lost, or lost its lease."""
 
 
 class ChildResult(_Body, frozen=True, kw_only=True):

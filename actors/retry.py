@@ -22,7 +22,7 @@ RetryDelay: TypeAlias = str | Duration | Sequence[Duration] | Callable[[int], Du
 _DELAYS_MAX: Final = 1_000
 _DOUBLINGS_MAX: Final = 40
 _JITTER_BITS: Final = 32
-_FINAL_CODES: Final = frozenset({"worker_died"})
+_FINAL_CODES: Final = frozenset({"worker_died", "worker_lost"})
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +38,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     is_jittered: bool
     non_retryable: frozenset[str]
     """Qualified names of exception classes."""
+    codes: frozenset[str] | None = None
+    """Where given, what fails with another code is not tried again: the engine's own steps."""
 
     @classmethod
     def build(
@@ -48,6 +50,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         cap: Duration = RETRY_DELAY_CAP_S,
         jitter: bool = True,
         non_retryable: Sequence[type[BaseException] | str] = (),
+        codes: frozenset[str] | None = None,
     ) -> RetryPolicy:
         """Checks the options of a step.
 
@@ -58,6 +61,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             cap: Upper bound of a computed delay.
             jitter: Computed delays are multiplied by 0.5 to 1, so that what failed together is not tried together.
             non_retryable: Exception classes or their qualified names.
+            codes: The only failures that are tried again; None for all.
 
         Raises:
             DefinitionError: An option cannot work.
@@ -78,6 +82,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             cap_us=cap_us,
             is_jittered=jitter,
             non_retryable=_names(non_retryable),
+            codes=codes,
         )
 
     def decide(
@@ -101,6 +106,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             InvalidDuration: The policy's own function returned what is no duration. What else it raises passes through.
         """
         if attempt > self.max_retries or not is_retryable or error.code in _FINAL_CODES:
+            return None
+        if self.codes is not None and error.code not in self.codes:
             return None
         if not self.non_retryable.isdisjoint((error.type, *error.bases)):
             return None

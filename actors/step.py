@@ -8,9 +8,11 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from .durations import Duration, duration_us
 from .errors import DefinitionError
-from .limits import STEP_RECOVERIES_MAX, STEP_RETRIES
+from .host import running_host
+from .limits import STEP_RETRIES
 from .loop import running_loop
 from .names import check_token
+from .recovery import Recovery
 from .retry import RetryPolicy
 from .values import Signature
 
@@ -25,6 +27,9 @@ class Step(Generic[P, R]):
     recorded once. Calling it outside a workflow calls the function, with no retries and nothing recorded.
     """
 
+    is_body = False
+    """Whether it is the code of a workflow with `durable=False`."""
+
     def __init__(
         self,
         function: Callable[P, Any],
@@ -33,14 +38,15 @@ class Step(Generic[P, R]):
         queue: str,
         retry: RetryPolicy,
         timeout_us: int,
-        max_recovery_attempts: int,
+        recovery: Recovery | None = None,
     ) -> None:
         self.function = function
         self.name = name
         self.queue = queue
         self.retry = retry
         self.timeout_us = timeout_us
-        self.max_recovery_attempts = max_recovery_attempts
+        self.recovery = recovery
+        """None where the workflow's options hold."""
         self.is_async = inspect.iscoroutinefunction(function)
         self.signature = Signature.of(function, what=f"step {name}")
         self.__doc__ = function.__doc__
@@ -53,6 +59,9 @@ class Step(Generic[P, R]):
         loop = running_loop()
         if loop is not None:
             return cast("Coroutine[Any, Any, R]", cast(Any, loop.host).run_step(self, args, kwargs))
+        host = running_host()
+        if host is not None:
+            return host.run_step(self, args, kwargs)
         return cast("Coroutine[Any, Any, R]", self.function(*args, **kwargs))
 
     def __repr__(self) -> str:
@@ -88,7 +97,8 @@ def step(
     jitter: bool = True,
     timeout: Duration | None = None,
     non_retryable: Sequence[type[BaseException] | str] = (),
-    max_recovery_attempts: int = STEP_RECOVERIES_MAX,
+    recover_on_worker_loss: bool | None = None,
+    max_recovery_attempts: int | None = None,
 ) -> StepDecorator: ...
 def step(  # noqa: PLR0913  the options of a step, all by name
     function: Callable[..., Any] | None = None,
@@ -102,7 +112,8 @@ def step(  # noqa: PLR0913  the options of a step, all by name
     jitter: bool = True,
     timeout: Duration | None = None,
     non_retryable: Sequence[type[BaseException] | str] = (),
-    max_recovery_attempts: int = STEP_RECOVERIES_MAX,
+    recover_on_worker_loss: bool | None = None,
+    max_recovery_attempts: int | None = None,
 ) -> Any:
     """Makes a function a step.
 
@@ -116,7 +127,10 @@ def step(  # noqa: PLR0913  the options of a step, all by name
         jitter: Shortens computed delays at random, by up to a half.
         timeout: Of one attempt.
         non_retryable: Exception classes (or their qualified names) that fail the step at once, as `FatalError` does.
-        max_recovery_attempts: Times that an attempt may lose its worker before the step fails with `worker_died`.
+        recover_on_worker_loss: Whether an attempt whose worker was lost is run again. With False it fails with
+            `WorkerLost`: use it where running twice is worse than not knowing. By default as the workflow says, and True.
+        max_recovery_attempts: Times that an attempt is run again after its worker was lost, before the step fails with
+            `WorkerLost`; by default as the workflow says, and 3. These are not retries: nothing has failed.
 
     Raises:
         DefinitionError: An option or the function cannot work.
@@ -129,8 +143,6 @@ def step(  # noqa: PLR0913  the options of a step, all by name
         if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
             raise DefinitionError(f"step {target.__name__!r} is a generator; return a list or call a step per item")
         step_name = check_token("step name", name if name is not None else target.__name__)
-        if not isinstance(max_recovery_attempts, int) or max_recovery_attempts < 1:
-            raise DefinitionError(f"step {step_name!r}: max_recovery_attempts={max_recovery_attempts!r}; use 1 or more")
         return Step(
             target,
             name=step_name,
@@ -143,7 +155,11 @@ def step(  # noqa: PLR0913  the options of a step, all by name
                 non_retryable=non_retryable,
             ),
             timeout_us=0 if timeout is None else duration_us(timeout, what=f"timeout of step {step_name!r}"),
-            max_recovery_attempts=max_recovery_attempts,
+            recovery=Recovery.build(
+                f"step {step_name!r}",
+                recover_on_worker_loss=recover_on_worker_loss,
+                max_recovery_attempts=max_recovery_attempts,
+            ),
         )
 
     return StepDecorator(build) if function is None else build(function)

@@ -153,14 +153,20 @@ class Effects:
         for debt in purges:
             await self._purge(debt)
         for debt in debts:
-            if debt.owed.rests_until_us:
-                await self.publish(self._beginning(debt))  # not before: what is purged may be all timers of the run
-            for verdict in debt.owed.refused:
-                await self.bury_verdict(debt.key, verdict, debt.letters)
-            if debt.owed.is_expired:
-                await self._forget(debt)
-            if debt.owed.outcome is not None:
-                self.notify_done(debt.key, debt.owed.outcome)
+            owed = debt.owed
+            if owed.refused or owed.is_expired or owed.rests_until_us:
+                await self._conclude(debt)
+            if owed.outcome is not None:
+                self.notify_done(debt.key, owed.outcome)
+
+    async def _conclude(self, debt: Debt) -> None:
+        """Does what comes last for a run, where there is any such thing."""
+        for verdict in debt.owed.refused:
+            await self.bury_verdict(debt.key, verdict, debt.letters)
+        if debt.owed.is_expired:
+            await self._forget(debt)
+        if debt.owed.rests_until_us:
+            await self.publish(self._beginning(debt))  # not before: what is purged may be all timers of the run
 
     def notify_done(self, key: RunKey, outcome: Outcome) -> None:
         """Tells who listens that a run has ended; large results stay away from the notice."""

@@ -321,6 +321,11 @@ async def by_sets(width: int) -> list[object]:
     return [await echo(future.result()) for future in done]
 
 
+@workflow(durable=False, max_recovery_attempts=1)
+async def not_durable(x: int) -> int:
+    return await double(x) - 6
+
+
 # --- with what they are fed -----------------------------------------------------------------------
 
 Answer = Callable[[RunStep, int], object]
@@ -367,6 +372,16 @@ def plain(command: RunStep, attempt: int) -> object:
             return f"refunded {args[0]}"
         case _:
             return args[0]
+
+
+def _body_fails(command: RunStep, attempt: int) -> object:
+    if attempt == 1:
+        return ErrorInfo(type="UnknownStep", message="a worker of before the deploy", code="unknown_step")
+    return ErrorInfo(type="ValueError", message="no such order", bases=["Exception"])
+
+
+def _body_answers(command: RunStep, attempt: int) -> object:
+    return 8
 
 
 def _failing_first(command: RunStep, attempt: int) -> object:
@@ -454,4 +469,6 @@ SHAPES: tuple[Shape, ...] = (
         ),
     ),
     Shape("paused_and_cancelled", saga, ("o-1",), (Input(0.2, Pause()), Input(9, Cancel(reason="over")))),
+    Shape("not_durable", not_durable, (7,), answer=_body_answers),
+    Shape("not_durable_failing", not_durable, (7,), answer=_body_fails),
 )
