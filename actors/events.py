@@ -169,7 +169,7 @@ def _command(record: Record, command: Command) -> Event:
         case OpenHook():
             return event("hook.opened", command.name, name=command.name, type=command.type)
         case StartChild():
-            key = f"{command.workflow}/{command.run}"
+            key = command.address
             args = _plain(command.args, command.ref)
             text = f"{key} {_shown(command.args, command.ref)}"
             return event("child.started", text, workflow=command.workflow, run=command.run, args=args)

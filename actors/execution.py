@@ -200,9 +200,8 @@ class Execution:
         entry = self.children.pop(n)
         if entry.future.done():
             return
-        key = f"{entry.command.workflow}/{entry.command.run}"
         try:
-            value = decode(raw, entry.result_type, where=f"result of child {key}")
+            value = decode(raw, entry.result_type, where=f"result of child {entry.command.address}")
         except InvalidValue as error:
             info = ErrorInfo(type="InvalidValue", message=str(error), code="invalid_result")
             entry.future.set_exception(child_failed(entry.command, "failed", info))
@@ -300,7 +299,7 @@ class Execution:
             if command.n in self.steps:
                 self._close(command.n)
 
-    def start_child(self, call: Call[Any], run_id: str | None, parent_close: ParentClose) -> OpenChild:
+    def start_child(self, call: Call[Any], run_id: str | None, parent_close: ParentClose, app: str = "") -> OpenChild:
         """Decides to start another run; its future waits for the end."""
         self._check_room()
         depth = self.parent.depth + 1 if self.parent is not None else 1
@@ -312,7 +311,8 @@ class Execution:
         command = StartChild(
             n=self._next,
             workflow=call.workflow,
-            run=run_id if run_id is not None else child_id(self.key, self._next),
+            app=app if app != self.app else "",
+            run=run_id or child_id(self.key, self._next, app=self.app if app not in ("", self.app) else ""),
             args=raw_args,
             kwargs=raw_kwargs,
             ref=ref,

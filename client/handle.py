@@ -181,10 +181,14 @@ class RunHandle(Generic[R_co]):
     async def children(self) -> list[RunHandle[Any]]:
         """Lists the children that the run has asked for so far, in that order, ended or not; raises as `log` does.
 
-        One that was given up in the moment in which it was asked for was never started: `status` raises `RunNotFound`.
+        Those in other apps are left out: a client of their app reads them. One that was given up in the moment in which it was asked for was never started: `status` raises `RunNotFound`.
         """
         commands = [command for record in await self.log() for command in record.commands]
-        keys = [RunKey(command.workflow, command.run) for command in commands if isinstance(command, StartChild)]
+        keys = [
+            RunKey(command.workflow, command.run)
+            for command in commands
+            if isinstance(command, StartChild) and not command.app
+        ]
         return [RunHandle(self._session, key, Any) for key in keys]
 
     async def chain(self) -> list[Link]:

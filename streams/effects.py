@@ -203,7 +203,7 @@ class Effects:
             (x.delivery for x in letters if x.message.seq == message.seq and x.message.source == message.source), None
         )
         if isinstance(message.body, Start) and message.body.parent is not None:
-            await self.publish(self._family.refusal(key, message.body.parent, verdict))
+            await self.publish(self._family.refusal(key, message.body.parent, code=verdict.code, reason=verdict.reason))
         await self.bury(
             delivery or self._as_delivered(key, message),
             key,
