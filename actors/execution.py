@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context
 from hashlib import blake2b, sha256
 from random import Random
@@ -22,7 +22,6 @@ from .commands import (
     CancelChild,
     Close,
     Command,
-    OpenHook,
     ParentClose,
     Patch,
     RunStep,
@@ -32,16 +31,8 @@ from .commands import (
     input_hash,
     signature,
 )
-from .errors import (
-    ErrorInfo,
-    HookExpired,
-    InvalidValue,
-    JetrunError,
-    ReplayMismatch,
-    StepFailed,
-    mixed_class,
-)
-from .inbox import Inbox, Waiter
+from .errors import ErrorInfo, InvalidValue, JetrunError, ReplayMismatch, StepFailed, mixed_class
+from .inbox import Inbox
 from .limits import CHILD_DEPTH_MAX, COMMANDS_OPEN_MAX, VALUE_INLINE_BYTES_MAX
 from .loop import Loop, LoopTimer
 from .messages import NO_ARGS, ChildResult, Message, Parent, Ref, Start
@@ -275,7 +266,7 @@ class Execution:
     async def run_step(self, step: Step[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Decides to run a step and waits for its result."""
         packed = step.signature.pack(args, kwargs)
-        self._check_room()
+        self.check_room()
         ref, raw_args, raw_kwargs = self.claim(packed.args, packed.kwargs)
         command = RunStep(
             n=self._next,
@@ -288,7 +279,7 @@ class Execution:
             timeout_us=step.timeout_us,
             recoveries_max=recovery_of(step.recovery, self.workflow.recovery).deliveries_max,
         )
-        recorded = self._decide(command)
+        recorded = self.decide(command)
         future = self.loop.create_future()
         if recorded is not None:
             # As the log has it: its queue and limits are those under which the step is out, whatever the code says now.
@@ -301,7 +292,7 @@ class Execution:
 
     def start_child(self, call: Call[Any], run_id: str | None, parent_close: ParentClose, app: str = "") -> OpenChild:
         """Decides to start another run; its future waits for the end."""
-        self._check_room()
+        self.check_room()
         depth = self.parent.depth + 1 if self.parent is not None else 1
         if depth > CHILD_DEPTH_MAX:
             raise JetrunError(
@@ -320,7 +311,7 @@ class Execution:
             parent_close=parent_close,
             depth=depth,
         )
-        recorded = self._decide(command)
+        recorded = self.decide(command)
         child = OpenChild(command=recorded or command, result_type=call.result_type, future=self.loop.create_future())
         child.future.add_done_callback(take_note)
         if recorded is not None:
@@ -340,31 +331,14 @@ class Execution:
     def cancel_child(self, child: OpenChild, reason: str) -> None:
         """Decides to ask a child to stop, unless it has ended."""
         n = child.command.n
-        if n in self.children and self._decide(CancelChild(n=self._next, target=n, reason=reason)) is not None:
+        if n in self.children and self.decide(CancelChild(n=self._next, target=n, reason=reason)) is not None:
             self.child_ends.append(ChildEnd(child.command, "cancel", reason))
-
-    async def wait_hook(self, name: str, type_: Any, type_name: str, timeout_us: int) -> Any:
-        """Opens a hook and waits for a payload that fits."""
-        self._check_room()
-        n = self._next
-        future = self.loop.create_future()
-        if self._decide(OpenHook(n=n, name=name, type=type_name)) is None:
-            return await future
-        self.inbox.open(n, Waiter(name=name, type=type_, type_name=type_name, future=future))
-        timer = self._hook_timer(name, future, timeout_us) if timeout_us and not future.done() else None
-        try:
-            return await future
-        finally:
-            if timer is not None:
-                timer.cancel()
-            if self.inbox.close(n):
-                self._decide(Close(n=self._next, target=n))
 
     def timer_started(self, handle: LoopTimer, due_at_us: int) -> None:
         """Makes a timer of the loop a command."""
-        self._check_room()
+        self.check_room()
         n = self._next
-        if self._decide(StartTimer(n=n, due_at_us=due_at_us, what=self._timer_kind)) is None:
+        if self.decide(StartTimer(n=n, due_at_us=due_at_us, what=self._timer_kind)) is None:
             return
         handle.n = n
         self.timers[n] = (due_at_us, handle)
@@ -382,14 +356,14 @@ class Execution:
         if side is None:
             # A log that was written before the change holds no mark here: its run stays on the old side.
             is_new = self._recorded_next() is None and (self._expected is None or self._expected_is_open)
-            side = (is_new or self._is_marked(patch_id)) and self._decide(Patch(n=self._next, id=patch_id)) is not None
+            side = (is_new or self._is_marked(patch_id)) and self.decide(Patch(n=self._next, id=patch_id)) is not None
             self._patches[patch_id] = side
         return side
 
     def deprecate_patch(self, patch_id: str) -> None:
         """Accepts the mark of a change whose old side is gone, and makes none."""
         if self._is_marked(patch_id):
-            self._decide(Patch(n=self._next, id=patch_id))
+            self.decide(Patch(n=self._next, id=patch_id))
 
     def enter_shield(self) -> None:
         """Holds a cancel back."""
@@ -416,8 +390,8 @@ class Execution:
             self._uuids = Random(f"uuid/{self._seed}")  # noqa: S311  # decisions must repeat
         return self._uuids
 
-    # --- inside ------------------------------------------------------------------------------------
-    def _decide(self, command: CommandT) -> CommandT | None:
+    # --- for the modules of single nouns ---------------------------------------------------------------
+    def decide(self, command: CommandT) -> CommandT | None:
         """Takes a command down; returns it as the log has it, or None where the run is dead: it is never answered."""
         if self.loop.is_stopped:
             return None
@@ -435,6 +409,20 @@ class Execution:
         self._next += 1
         return command
 
+    def check_room(self) -> None:
+        """Raises JetrunError when too many commands are open for one more."""
+        if len(self.steps) + len(self.timers) + len(self.inbox) + len(self.children) >= COMMANDS_OPEN_MAX:
+            raise JetrunError(f"{COMMANDS_OPEN_MAX} commands are open; wait for some before asking for more")
+
+    def start_timer(self, kind: str, due_at_us: int, callback: Callable[[], None]) -> LoopTimer:
+        """Starts a timer whose command says what it is for."""
+        self._timer_kind = kind
+        try:
+            return self.loop.start_timer(due_at_us, callback)
+        finally:
+            self._timer_kind = "sleep"
+
+    # --- inside ------------------------------------------------------------------------------------
     def _recorded_next(self) -> Command | None:
         """Finds what the log holds where the code is now; None where it is not replayed, or the log ends here."""
         expected, index = self._expected, len(self.decided)
@@ -446,16 +434,12 @@ class Execution:
 
     def _close(self, target: int) -> None:
         step, child = self.steps.pop(target, None), self.children.pop(target, None)
-        if self._decide(Close(n=self._next, target=target)) is None:
+        if self.decide(Close(n=self._next, target=target)) is None:
             return
         if child is None:
             self.closed[target] = step.command if step is not None else None
         elif child.command.parent_close != "abandon":
             self.child_ends.append(ChildEnd(child.command, child.command.parent_close, let_go_reason(self.key)))
-
-    def _check_room(self) -> None:
-        if len(self.steps) + len(self.timers) + len(self.inbox) + len(self.children) >= COMMANDS_OPEN_MAX:
-            raise JetrunError(f"{COMMANDS_OPEN_MAX} commands are open; wait for some before asking for more")
 
     def _root_code(self) -> Coroutine[Any, Any, Any] | None:
         return cast("Coroutine[Any, Any, Any]", self._root.get_coro()) if self._root is not None else None
@@ -474,17 +458,6 @@ class Execution:
         digest = sha256(data).hexdigest()
         self.uploads[digest] = data
         return Ref(sha256=digest, size=len(data))
-
-    def _hook_timer(self, name: str, future: asyncio.Future[Any], timeout_us: int) -> LoopTimer:
-        def expire() -> None:
-            if not future.done():
-                future.set_exception(HookExpired(f"hook {name!r}: no payload in time"))
-
-        self._timer_kind = "hook"
-        try:
-            return self.loop.start_timer(self.loop.now_us + timeout_us, expire)
-        finally:
-            self._timer_kind = "sleep"
 
 
 def execution_of(workflow: Workflow[..., Any], app: str, key: RunKey, start: Message) -> Execution:

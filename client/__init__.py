@@ -20,11 +20,14 @@ from ..actors.errors import (
     ServerLost,
 )
 from ..actors.events import Event
+from ..actors.hook import TypedHook, define_hook
+from ..actors.hook_token import HookToken
 from ..actors.workflow import Call, call
 from ..streams.dead_letter import DeadLetter
 from .client import Client
 from .fleet import QueueLoad, QueueState, Worker
 from .handle import RunHandle
+from .hooks import WaitingHook
 from .reader import RunEvent
 from .settings import Settings
 from .status import RunStatus, RunSummary
@@ -35,6 +38,7 @@ __all__ = [
     "Client",
     "DeadLetter",
     "Event",
+    "HookToken",
     "InvalidName",
     "InvalidValue",
     "JetrunError",
@@ -56,6 +60,9 @@ __all__ = [
     "RunTerminated",
     "ServerLost",
     "Settings",
+    "TypedHook",
+    "WaitingHook",
     "Worker",
     "call",
+    "define_hook",
 ]

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
 
 from ..actors.errors import InvalidName
+from ..actors.hook import TypedHook
+from ..actors.hook_token import HookToken
 from ..actors.limits import DIAL_WAIT_SHORT_S
 from ..actors.names import RunKey, check_token
 from ..actors.records import Status
@@ -19,6 +21,7 @@ from ..streams.subjects import App
 from .catalog import Catalog
 from .fleet import Fleet, QueueState, Worker
 from .handle import RunHandle
+from .hooks import WaitingHook
 from .reader import RunEvent
 from .session import Session
 from .settings import Settings
@@ -27,6 +30,7 @@ from .status import RunSummary, StatusWord
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Client:
@@ -104,7 +108,7 @@ class Client:
         *,
         run_id: str,
         conflict: Literal["existing", "fail"] = "existing",
-        hooks: Sequence[tuple[str, object]] = (),
+        hooks: Sequence[tuple[str | TypedHook[Any], object]] = (),
     ) -> RunHandle[R]:
         """Starts a run; durable on return. Idempotent by run id: the same call again gives the same run, ended or not.
 
@@ -115,7 +119,7 @@ class Client:
             run_id: Letters, digits, `_` and `-`; names the run among those of the workflow.
             conflict: `existing` takes a run of that id and these arguments for this one, and returns once the message
                 is stored. `fail` demands a new run, and waits until a worker has recorded it as begun by this call.
-            hooks: Names and payloads of hooks that follow the start in the same breath, in this order. They are sent
+            hooks: Names (or defined hooks) and payloads of hooks that follow the start in the same breath, in this order. They are sent
                 to a run that exists, too; one that has ended refuses them (dead letter `ended`).
 
         Raises:
@@ -167,6 +171,57 @@ class Client:
     async def cancel(self, run: str, *, reason: str = "", wait: bool = False) -> StatusWord:
         """Asks a run, given as `workflow/run`, to stop; as `RunHandle.cancel`."""
         return await self.get(run).cancel(reason=reason, wait=wait)
+
+    async def hooks(self, run: str) -> Sequence[WaitingHook]:
+        """Lists what a run, given as `workflow/run`, waits for; as `RunHandle.hooks`."""
+        return await self.get(run).hooks()
+
+    @overload
+    async def send_hook(
+        self,
+        token: str,
+        payload: T,
+        *,
+        hook: TypedHook[T],
+        id: str | None = None,
+        before_start: bool = False,
+        validate: bool = False,
+    ) -> str: ...
+    @overload
+    async def send_hook(
+        self,
+        token: str,
+        payload: object = None,
+        *,
+        id: str | None = None,
+        before_start: bool = False,
+        validate: bool = False,
+    ) -> str: ...
+    async def send_hook(
+        self,
+        token: str,
+        payload: object = None,
+        *,
+        hook: TypedHook[Any] | None = None,
+        id: str | None = None,  # noqa: A002 - the word on the wire
+        before_start: bool = False,
+        validate: bool = False,
+    ) -> str:
+        """Gives a payload to the hook that a token names; otherwise as `RunHandle.hook`.
+
+        Args:
+            token: `<workflow>/<run>/<hook>`, as a step gets it by `on_created`. An address, not a secret.
+            hook: The defined hook that it has to be, of which the payload is checked here against its type.
+
+        Raises:
+            InvalidName: The token cannot be one, or is of another hook than `hook`.
+        """
+        key, name = HookToken.parse(token)
+        if hook is not None and hook.name != name:
+            raise InvalidName(f"hook token {token!r} is not of hook {hook.name!r}; take that hook's token")
+        return await self.get(*key).hook(
+            name if hook is None else hook, payload, id=id, before_start=before_start, validate=validate
+        )
 
     # --- lists ------------------------------------------------------------------------------------
     def list(

@@ -32,6 +32,7 @@ from jetrun.actors import (
 from jetrun.actors.commands import RunStep
 from jetrun.actors.errors import ErrorInfo
 from jetrun.actors.messages import Body, Cancel, Hook, Pause, Resume, Terminate
+from support.hook_flows import counted, invited
 
 
 class OutOfStock(Exception):
@@ -405,6 +406,8 @@ def _hook(at_s: float, name: str, payload: object, message_id: str = "") -> Inpu
     return Input(at_s, Hook(id=message_id, payload=msgspec.Raw(msgspec.json.encode(payload))), name)
 
 
+_VOTES = tuple({"ok": n != 5, "by": "abcdef"[n]} for n in range(6))
+
 SHAPES: tuple[Shape, ...] = (
     Shape("chain", chain, (1,)),
     Shape("fan_out", fan_out, (12,)),
@@ -471,4 +474,19 @@ SHAPES: tuple[Shape, ...] = (
     Shape("paused_and_cancelled", saga, ("o-1",), (Input(0.2, Pause()), Input(9, Cancel(reason="over")))),
     Shape("not_durable", not_durable, (7,), answer=_body_answers),
     Shape("not_durable_failing", not_durable, (7,), answer=_body_fails),
+    Shape("invited", invited, ("20s",), (_hook(0.5, "vote", _VOTES[0]), _hook(9, "other-vote", _VOTES[1]))),
+    Shape(
+        "invited_in_vain",
+        invited,
+        ("20s",),
+        (_hook(1, "vote", _VOTES[0]), _hook(60, "other-vote", _VOTES[1])),
+        _failing_always,
+    ),
+    Shape(
+        "invited_late", invited, ("5s",), (_hook(4, "vote", {"ok": 1}), _hook(4.5, "vote", _VOTES[0])), _failing_first
+    ),
+    Shape("counted", counted, ("10s",), tuple(_hook(n / 2, "vote", _VOTES[n]) for n in range(6))),
+    Shape(
+        "invited_and_cancelled", invited, ("20s",), (_hook(0.1, "vote", _VOTES[0]), Input(0.2, Cancel(reason="off")))
+    ),
 )
