@@ -13,6 +13,7 @@ from .worker import Concurrency, Queues
 
 if TYPE_CHECKING:
     from ..client.configuration import Configuration
+    from ..client.configuration_keys import Value
     from .output import Output
 
 app = typer.Typer(no_args_is_help=True, help="Look into the configuration.")
@@ -83,9 +84,9 @@ def print_configuration(out: Output, configuration: Configuration) -> None:
     out.line(f"file: {configuration.path or 'none (no jetrun.toml, no [tool.jetrun] here or above)'}", "dim")
 
 
-def _text(value: object) -> str:
+def _text(value: Value) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
-        return ", ".join(map(str, value)) or "-"
+        return ", ".join(value) or "-"
     return str(value) if value != "" else "-"

@@ -56,16 +56,10 @@ def parameters_of(workflow: Workflow[..., Any]) -> list[Parameter]:
 
 def signature_of(workflow: Workflow[..., Any]) -> str:
     """Writes a workflow as it would be called: `order(item: str, count: int = 1) -> str`."""
-    parts: list[str] = []
-    for parameter in inspect.signature(workflow.function).parameters.values():
-        shown = parameter.replace(annotation=_EMPTY, default=_EMPTY)
-        annotation = _annotation(parameter.annotation)
-        text = f"{shown}: {annotation}" if annotation else str(shown)
-        if parameter.default is not _EMPTY:
-            text += f" = {parameter.default!r}" if annotation else f"={parameter.default!r}"
-        parts.append(text)
-    result = _annotation(inspect.signature(workflow.function).return_annotation)
-    return f"{workflow.name}({', '.join(parts)})" + (f" -> {result}" if result else "")
+    signature = inspect.signature(workflow.function)
+    parameters = [p.replace(annotation=_written(p.annotation)) for p in signature.parameters.values()]
+    shown = signature.replace(parameters=parameters, return_annotation=_written(signature.return_annotation))
+    return f"{workflow.name}{shown}"
 
 
 def parse_named(workflow: Workflow[..., Any], texts: Sequence[str]) -> tuple[bytes, bytes | None]:
@@ -133,6 +127,20 @@ def _is_text(hint: object) -> bool:
     if get_origin(hint) in (Union, UnionType):
         return all(part is NoneType or _is_text(part) for part in get_args(hint))
     return hint is str
+
+
+class _Written:
+    """An annotation that `inspect` shows as it is written, without the quotes of a text."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def _written(hint: object) -> object:
+    return _Written(hint) if isinstance(hint, str) else hint
 
 
 def _annotation(hint: object) -> str:

@@ -163,7 +163,7 @@ def show_workflow(out: Output, workflow: Workflow[..., Any]) -> None:
         ("code", workflow.code_hash),
     ]
     for name, value in facts:
-        out.line(f"{name + ":":<13} {render.safe(value)}")
+        out.line(f"{name + ':':<13} {render.safe(value)}")
     if parameters:
         rows = [
             [p.name, p.type or "any", "required" if p.required else p.default or "-", p.kind or "-"] for p in parameters

@@ -159,10 +159,9 @@ def check(key: Key, value: object, *, where: str) -> Value:
         if not isinstance(value, str) or not value.strip():
             raise BadConfiguration(f"{where}: {key.name} is {_shown(key, value)}, expected a text")
         return _check_text(key, value, where)
-    if isinstance(value, list | tuple):
-        items = tuple(cast("list[object]", value))
-        if all(isinstance(item, str) and item.strip() for item in items):
-            return tuple(_check_text(key, cast("str", item), where) for item in items)
+    items = cast("list[object] | tuple[object, ...]", value) if isinstance(value, list | tuple) else None
+    if items is not None and all(isinstance(item, str) and item.strip() for item in items):
+        return tuple(_check_text(key, cast("str", item), where) for item in items)
     raise BadConfiguration(f"{where}: {key.name} is {_shown(key, value)}, expected a list of texts")
 
 
@@ -207,7 +206,14 @@ def _check_text(key: Key, text: str, where: str) -> str:
 
 
 def _shown(key: Key, value: object) -> str:
-    kind = {bool: "a switch", int: "a number", float: "a number", str: "a text", list: "a list", dict: "a table"}
+    kind: dict[type, str] = {
+        bool: "a switch",
+        int: "a number",
+        float: "a number",
+        str: "a text",
+        list: "a list",
+        dict: "a table",
+    }
     what = kind.get(type(value), f"a {type(value).__name__}")
     if key.is_secret or isinstance(value, dict):
         return what
