@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from .code import listed, load_code
+from .code import check_named, listed, load_code
 from .exits import DONE, Stopped, UsageProblem
 from .options import LogFormat, LogLevel, Modules, globals_of
 
@@ -129,6 +129,7 @@ def _begin(
 
     configuration = connection.configuration_of(context, {**given, "log_format": log_format, "log_level": log_level})
     settings, worker = Settings.of(configuration), WorkerSettings.of(configuration)
+    check_named(worker)
     logs.set_up(
         logs.check_format(worker.log_format or None),
         level=logs.check_level(worker.log_level),

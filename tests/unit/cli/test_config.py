@@ -98,8 +98,6 @@ def test_commands_that_need_code_say_where_it_can_be_named(
     argv: list[str], project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before a server is asked or a worker is started."""
-    argv = [*argv, "--child"] if argv[-1] == "actors" else argv
-
     assert main(argv) == 2
     assert "give -m MODULE, or `modules` in jetrun.toml, or JETRUN_MODULES" in capsys.readouterr().err
     assert not (project / ".jetrun").exists()
