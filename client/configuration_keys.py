@@ -144,25 +144,26 @@ def check(key: Key, value: object, *, where: str) -> Value:
     Raises:
         BadConfiguration: It is of another type, empty, or out of bounds.
     """
-    wanted = key.default
+    wanted, shown = key.default, _shown(key, value)
+    what = where if where in (key.option, key.variable) else f"{where}: {key.name}"
     if isinstance(wanted, bool):
         if isinstance(value, bool):
             return value
-        raise BadConfiguration(f"{where}: {key.name} is {_shown(key, value)}, expected true or false")
+        raise BadConfiguration(f"{what} is {shown}, expected true or false")
     if isinstance(wanted, int):
         if not isinstance(value, int) or isinstance(value, bool):
-            raise BadConfiguration(f"{where}: {key.name} is {_shown(key, value)}, expected a whole number")
+            raise BadConfiguration(f"{what} is {shown}, expected a whole number")
         if not key.least <= value <= key.most:
-            raise BadConfiguration(f"{where}: {key.name} is {value}, expected {key.least} to {key.most}")
+            raise BadConfiguration(f"{what} is {value}, expected {key.least} to {key.most}")
         return value
     if isinstance(wanted, str):
         if not isinstance(value, str) or not value.strip():
-            raise BadConfiguration(f"{where}: {key.name} is {_shown(key, value)}, expected a text")
-        return _check_text(key, value, where)
+            raise BadConfiguration(f"{what} is {shown}, expected a text")
+        return _check_text(key, value, what)
     items = cast("list[object] | tuple[object, ...]", value) if isinstance(value, list | tuple) else None
     if items is not None and all(isinstance(item, str) and item.strip() for item in items):
-        return tuple(_check_text(key, cast("str", item), where) for item in items)
-    raise BadConfiguration(f"{where}: {key.name} is {_shown(key, value)}, expected a list of texts")
+        return tuple(_check_text(key, cast("str", item), what) for item in items)
+    raise BadConfiguration(f"{what} is {shown}, expected a list of texts")
 
 
 def parse(key: Key, text: str, *, where: str) -> Value:
@@ -194,14 +195,16 @@ def nearest(name: str, known: Iterable[str] = ()) -> str:
     return _ALSO.get(found[0], found[0]) if found else ""
 
 
-def _check_text(key: Key, text: str, where: str) -> str:
+def _check_text(key: Key, text: str, what: str) -> str:
     if key.words and text not in key.words:
-        raise BadConfiguration(f"{where}: {key.name} is {_shown(key, text)}, expected one of {', '.join(key.words)}")
+        raise BadConfiguration(
+            f"{what} {text[:_SHOWN_MAX]!r} is none of {', '.join(f'`{word}`' for word in key.words)}"
+        )
     if key.is_name:
         try:
-            check_token("app name" if key.name == "app" else "queue", text)
+            check_token(what, text)
         except InvalidName as error:
-            raise BadConfiguration(f"{where}: {error}") from error
+            raise BadConfiguration(str(error)) from error
     return text
 
 
