@@ -84,7 +84,7 @@ def _read(path: Path) -> ConfigurationFile | None:
             raise BadConfiguration(f"unknown key {name!r} in {where}; {hint}")
         checked = check(key, value, where=where)
         if key.is_path and isinstance(checked, str):
-            checked = str(path.parent / Path(checked).expanduser())
+            checked = _path_from(path.parent, checked, where)
         settings[name] = Setting(checked, where)
     return ConfigurationFile(path=path, settings=settings)
 
@@ -97,11 +97,12 @@ def _table(raw: bytes, shown: str, *, is_own: bool) -> dict[str, object] | None:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise BadConfiguration(f"{shown}:{line}: not UTF-8 ({error.reason})") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # tomllib's own, and what Python says of a number with thousands of digits
         reason = str(error)
         place = _PLACE.search(reason)
-        at = place[1] if place is not None and place[1] else str(raw.count(b"\n") + 1)
-        raise BadConfiguration(f"{shown}:{at}: not TOML ({_PLACE.sub('', reason)})") from error
+        last = raw.count(b"\n") + 1
+        at = "" if place is None else f":{place[1] or last}"
+        raise BadConfiguration(f"{shown}{at}: not TOML ({_PLACE.sub('', reason)})") from error
     except RecursionError as error:
         raise BadConfiguration(f"{shown}: nested too deeply") from error
     if is_own:
@@ -113,6 +114,13 @@ def _table(raw: bytes, shown: str, *, is_own: bool) -> dict[str, object] | None:
     if not isinstance(table, dict):
         raise BadConfiguration(f"{shown}: tool.jetrun is no table; write [tool.jetrun] and the keys below it")
     return cast("dict[str, object]", table)
+
+
+def _path_from(folder: Path, text: str, where: str) -> str:
+    try:
+        return str(folder / Path(text).expanduser())
+    except RuntimeError as error:  # `~name` of nobody
+        raise BadConfiguration(f"{where}: {text!r} has no home directory") from error
 
 
 def _line_of(text: str, header: str, name: str) -> str:

@@ -200,6 +200,8 @@ def _check_text(key: Key, text: str, what: str) -> str:
         raise BadConfiguration(
             f"{what} {text[:_SHOWN_MAX]!r} is none of {', '.join(f'`{word}`' for word in key.words)}"
         )
+    if not key.is_secret and not text.isprintable():
+        raise BadConfiguration(f"{what} is {_shown(key, text)}, expected no control characters")
     if key.is_name:
         try:
             check_token(what, text)
