@@ -141,6 +141,7 @@ def show_workflow(out: Output, workflow: Workflow[..., Any]) -> None:
 
     about = inspect.getdoc(workflow.function) or ""
     parameters = parameters_of(workflow)
+    retries = 0 if workflow.retry is None else workflow.retry.max_retries
     if out.is_json:
         out.json(
             {
@@ -149,6 +150,7 @@ def show_workflow(out: Output, workflow: Workflow[..., Any]) -> None:
                 "signature": signature_of(workflow),
                 "parameters": parameters,
                 "max_duration_us": workflow.max_duration_us or None,
+                "max_retries": retries,
                 "code": workflow.code_hash,
                 "about": about,
             }
@@ -160,6 +162,7 @@ def show_workflow(out: Output, workflow: Workflow[..., Any]) -> None:
         ("signature", signature_of(workflow)),
         ("module", workflow.__module__),
         ("max_duration", longest),
+        ("max_retries", str(retries)),
         ("code", workflow.code_hash),
     ]
     for name, value in facts:

@@ -138,6 +138,7 @@ def test_info_shows_all_that_the_code_says() -> None:
 
     lines = [line.split() for line in text.getvalue().splitlines()]
     assert ["max_duration:", "7d0h"] in lines
+    assert ["max_retries:", "0"] in lines
     assert ["item", "str", "required", "-"] in lines
     assert ["count", "int", "1", "-"] in lines
     assert ["And", "says", "so."] in lines
