@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..actors.errors import (
+    BadConfiguration,
     BrokerError,
     InvalidName,
     InvalidValue,
@@ -33,6 +34,7 @@ from .settings import Settings
 from .status import RunStatus, RunSummary
 
 __all__ = [
+    "BadConfiguration",
     "BrokerError",
     "Call",
     "Client",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from logging import WARNING
 from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
 
 from ..actors.errors import InvalidName
@@ -13,12 +14,13 @@ from ..actors.limits import DIAL_WAIT_SHORT_S
 from ..actors.names import RunKey, check_token
 from ..actors.records import Status
 from ..actors.workflow import Call, Workflow
-from ..streams.connection import Login
 from ..streams.dead_letter import DeadLetter
 from ..streams.jetstream import JetStream
 from ..streams.ports import Broker
 from ..streams.subjects import App
+from ..streams.telemetry import log
 from .catalog import Catalog
+from .configuration import Configuration
 from .fleet import Fleet, QueueState, Worker
 from .handle import RunHandle
 from .hooks import WaitingHook
@@ -62,29 +64,35 @@ class Client:
         tls: ssl.SSLContext | None = None,
         is_one_shot: bool = False,
     ) -> Client:
-        """Connects: `async with await Client.connect() as client: ...`. What is not given comes from the environment.
+        """Connects: `async with await Client.connect() as client: ...`.
+
+        What is not given comes from the environment, then from the nearest configuration file (docs/configuration.md).
 
         Args:
-            url: `nats://host:port`, several separated by commas; else `JETRUN_URL`, else the local server.
-            app: Else `JETRUN_APP`, else `default`.
+            url: `nats://host:port`, several separated by commas; else `JETRUN_URL`, the file's `url`, the local server.
+            app: Else `JETRUN_APP`, the file's `app`, `default`.
             name: How the server shows this connection.
             creds: Path of a `.creds` file.
             is_one_shot: For commands: a lost connection is given up within seconds, where a service waits for the server.
 
         Raises:
+            BadConfiguration: The file or a variable has what cannot be; names the place.
             ServerLost, WrongCredentials, JetStreamOff, ServerTooOld: No use of that server is possible.
         """
-        settings = Settings.read()
-        login = Login(
-            user=user or settings.user or None,
-            password=password or settings.password or None,
-            token=token or settings.token or None,
-            creds_file=creds or settings.creds or None,
-        )
+        given = {"url": url, "app": app, "user": user, "password": password, "token": token, "creds": creds}
+        configuration = Configuration.read(given)
+        for warning in configuration.warnings:
+            log("configuration.unknown_variable", WARNING, warning=warning)
+        settings = Settings.of(configuration)
         broker = await JetStream.connect(
-            url or settings.url, name=name, is_one_shot=is_one_shot, dial_wait_s=DIAL_WAIT_SHORT_S, login=login, tls=tls
+            settings.url,
+            name=name,
+            is_one_shot=is_one_shot,
+            dial_wait_s=DIAL_WAIT_SHORT_S,
+            login=settings.login,
+            tls=tls,
         )
-        return cls(broker, settings.app if app is None else app)
+        return cls(broker, settings.app)
 
     async def __aenter__(self) -> Self:
         return self

@@ -240,7 +240,7 @@ async def test_export_holds_all_records_and_large_values(rig: ClientRig) -> None
     stored = await rig.worker.read(APP.log, APP.log_of(KEY))
     assert first["hash"] == record_hash(stored[0].payload) == last["record"]["prev"]
     assert (first["record"]["k"], last["record"]["k"], last["record"]["outcome"]["result"]) == (1, 2, 1)
-    assert large == {"workflow": "order", "run": "o-1", "sha256": digest, "value": "x" * 100}
+    assert large == {"workflow": "order", "run": "o-1", "app": "t", "sha256": digest, "value": "x" * 100}
 
 
 @on_twin
