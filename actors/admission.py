@@ -51,14 +51,15 @@ def judge(
         start: The mark of the run's start, from the log or earlier in this turn.
         execution: The run's code; None where it is not at hand (parked, or not yet begun).
     """
-    if journal.has_folded(message):
+    seen = journal.seen
+    if seen.has_delivery(message):
         return Verdict(message=message, is_repeat=True)
     body = message.body
     if isinstance(body, Start):
         return _judge_start(message, body, workflow, start)
     if isinstance(body, Update):
         return Verdict(message=message, code="verb", reason="updates are not taken by this version")
-    if journal.has_id(message):
+    if body.id and seen.has_id(message):
         return Verdict(message=message)
     if isinstance(body, (Cancel, Terminate)) and body.parent is not None and (not start or start.parent != body.parent):
         return Verdict(message=message)  # meant for a child that never began: the id is somebody else's
@@ -112,11 +113,8 @@ def _judge_unstarted(message: Message, journal: Journal) -> Verdict | None:
 def _is_needed(message: Message, journal: Journal, execution: Execution | None) -> bool:
     """Tells whether a message changes a run that goes on."""
     body = message.body
-    if (
-        isinstance(body, (StepResult, ChildResult))
-        and journal.link is not None
-        and body.command <= journal.link.commands
-    ):
+    link = journal.link
+    if link is not None and isinstance(body, (StepResult, ChildResult)) and body.command <= link.commands:
         return False  # an earlier link's, which has ended with it
     if isinstance(body, StepResult):
         return execution is None or body.command in execution.steps

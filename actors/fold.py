@@ -115,9 +115,9 @@ class Fold:
         """Applies one message and runs the code until it waits. After the outcome nothing is applied any more."""
         if self._execution.failure is not None:
             return
-        if not self._is_over:
+        if self.outcome is None and self.renewal is None:
             self._advance(message.at_us)
-        if self._is_over:
+        if self.outcome is not None or self.renewal is not None:
             self._leave(message)
             return
         loop = self._execution.loop
@@ -189,14 +189,10 @@ class Fold:
             return self._recorded_renewal
         return next_try(self._execution, self._execution.begun, error, outcome.error)
 
-    @property
-    def _is_over(self) -> bool:
-        return self.outcome is not None or self.renewal is not None
-
     def _advance(self, at_us: int) -> None:
         execution, limit_us = self._execution, self._limit_us
         ends_at_us = execution.started_at_us + limit_us if limit_us else None
-        while not self._is_over and execution.failure is None:
+        while self.outcome is None and self.renewal is None and execution.failure is None:
             due = execution.next_due()
             if ends_at_us is not None and ends_at_us <= at_us and (due is None or ends_at_us < due[0]):
                 execution.loop.now_us = max(execution.loop.now_us, ends_at_us)

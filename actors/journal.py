@@ -48,7 +48,7 @@ class Journal:
         self.continued: Continued | None = None
         """How the link begins, until its first decision is made."""
         self.seen = Seen()
-        self._open_parts: list[tuple[Record, int]] = []
+        self._open_parts: list[tuple[Record, int]] | None = None
         """Of a decision that is not complete, with their sequences."""
 
     # --- reading --------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ class Journal:
             raise BadLog(f"record {record.k} does not follow record {self.k} of {self.key}")
         if is_cut:
             self.link = record.link
-        elif not _is_same_link(record.link, self.link):
+        elif record.link is not self.link and not _is_same_link(record.link, self.link):
             raise BadLog(f"record {record.k} of {self.key} belongs to another link than record {self.k}")
         self.k, self.prev, self.seq = record.k, digest, seq
         self.now_us = record.at_us
@@ -86,7 +86,10 @@ class Journal:
                 self.backlog = left_of([*self.backlog, *record.messages], record.kept) if record.kept else []
             self.is_paused = record.summary.status == "paused"
             self.is_open_ended = record.more
-            self._follow_links(record, seq)
+            if record.more or record.continued is not None or self._open_parts:
+                self._follow_links(record, seq)
+            else:  # nearly always
+                self.continued = None
         self.summary = record.summary
         self.is_expired = record.expired
         self.parked = record.parked
@@ -94,13 +97,11 @@ class Journal:
 
     def _follow_links(self, record: Record, seq: int) -> None:
         """Takes note of a decision, or of a part of one, that may begin a new link."""
-        if not record.more and record.continued is None and not self._open_parts:  # nearly always
-            self.continued = None
-            return
-        self._open_parts.append((record, seq))
+        parts = self._open_parts = self._open_parts or []
+        parts.append((record, seq))
         if record.more:
             return
-        parts, self._open_parts = self._open_parts, []
+        self._open_parts = None
         self.continued = record.continued
         if record.continued is not None:
             self.link = LinkMark(

@@ -46,6 +46,11 @@ def chain_of(run: str) -> tuple[str, int]:
     return (stem, int(digits)) if is_link else (run, 0)
 
 
+def names_link(run: str) -> bool:
+    """Tells whether a run id is the name of a link."""
+    return _LINK in run and chain_of(run)[1] > 0
+
+
 def is_token(text: str) -> bool:
     """Tells whether the text can be a name."""
     return _TOKEN.fullmatch(text) is not None

@@ -15,7 +15,7 @@ from .fold import Fold
 from .journal import Journal, folded_of
 from .messages import Message, Start
 from .parts import missing, split
-from .records import VERSION, Continued, Outcome, Parked, Record, Summary
+from .records import VERSION, Continued, Outcome, Parked, Record, Renewal, Summary
 from .turn import Turn
 from .verdict import Verdict
 
@@ -117,15 +117,13 @@ class Recorder:
             kept=kept,
             unparked=journal.parked is not None,
             outcome=fold.outcome,
-            continued=self._continued(fold),
-            carried=[folded_of(m) for m in fold.carried],
+            continued=None if fold.renewal is None else self._continued(fold.renewal),
+            carried=[folded_of(m) for m in fold.carried] if fold.carried else [],
             summary=summary_of(execution, fold),
         )
 
-    def _continued(self, fold: Fold) -> Continued | None:
-        renewal, journal = fold.renewal, self._journal
-        if renewal is None:
-            return None
+    def _continued(self, renewal: Renewal) -> Continued:
+        journal = self._journal
         return Continued(
             args=renewal.args,
             kwargs=renewal.kwargs,

@@ -29,12 +29,14 @@ by its mark, and ticks may come as often as they like."""
 class Seen:
     """The messages that a run's log holds."""
 
+    __slots__ = ("_carried", "_deliveries", "_ids", "_nameless")
+
     def __init__(self) -> None:
         self._deliveries: set[tuple[str, int, int]] = set()
         self._ids: dict[str, None] = {}
-        self._nameless: dict[tuple[str, int, int], None] = {}
-        """Deliveries of senders who gave no id, of verbs that a new link is told of."""
-        self._carried: dict[bytes, None] = {}
+        self._nameless: dict[tuple[str, int, int], None] | None = None
+        """Deliveries of senders who gave no id, of verbs that a new link is told of. Most runs have none."""
+        self._carried: dict[bytes, None] | None = None
 
     def note(self, messages: Iterable[Folded]) -> None:
         """Remembers deliveries, and the newest `MESSAGE_IDS_MAX` of their senders' own ids."""
@@ -45,24 +47,31 @@ class Seen:
             if name:
                 self._ids[name] = None
             elif folded.verb in _CARRIED:
+                if self._nameless is None:
+                    self._nameless = {}
                 self._nameless[delivery] = None
-        _cut(self._ids)
-        _cut(self._nameless)
+                _cut(self._nameless)
+        if len(self._ids) > MESSAGE_IDS_MAX:
+            _cut(self._ids)
 
     def has_delivery(self, message: Message) -> bool:
         """Tells whether this very delivery was taken."""
         delivery = (message.source, message.seq, message.at_us)
-        return delivery in self._deliveries or (bool(self._carried) and _delivery_digest(delivery) in self._carried)
+        if delivery in self._deliveries:
+            return True
+        return self._carried is not None and _delivery_digest(delivery) in self._carried
 
     def has_id(self, message: Message) -> bool:
         """Tells whether a message with the sender's id was taken."""
         name = message.body.id
-        return bool(name) and (name in self._ids or (bool(self._carried) and _id_digest(name) in self._carried))
+        if not name:
+            return False
+        return name in self._ids or (self._carried is not None and _id_digest(name) in self._carried)
 
     def pack(self) -> str:
         """Writes down, for the next link, the newest `MESSAGE_IDS_MAX` of what it has to recognise."""
-        digests = dict(self._carried)
-        digests.update(dict.fromkeys(map(_delivery_digest, self._nameless)))
+        digests = dict(self._carried or {})
+        digests.update(dict.fromkeys(map(_delivery_digest, self._nameless or ())))
         digests.update(dict.fromkeys(map(_id_digest, self._ids)))
         _cut(digests)
         return b64encode(b"".join(digests)).decode()

@@ -12,7 +12,7 @@ import msgspec
 
 from ..actors.errors import BadMessage
 from ..actors.messages import Body, ChildResult, Message, Start, StepResult, Tick, decode_body, encode_body
-from ..actors.names import RunKey, chain_of
+from ..actors.names import RunKey, chain_of, names_link
 from ..actors.work import CHILD_ATTEMPT, is_token_valid
 from .ports import Delivery
 from .subjects import App, MailAddress
@@ -58,9 +58,8 @@ def read_mail(app: App, actors_key: bytes, partition: int, delivery: Delivery) -
         key = address.key
         body = decode_body(address.verb, address.name, delivery.payload)
         _check_token(actors_key, key, body)
-        run, link = chain_of(key.run)
-        if link:
-            return _detour(delivery, partition, RunKey(key.workflow, run), address, body)
+        if names_link(key.run):
+            return _detour(delivery, partition, address, body)
     except BadMessage as bad:
         return Unreadable(delivery, partition, key, bad.code, bad.reason)
     message = Message(
@@ -75,7 +74,8 @@ def read_mail(app: App, actors_key: bytes, partition: int, delivery: Delivery) -
     return Letter(delivery, partition, key, message)
 
 
-def _detour(delivery: Delivery, partition: int, key: RunKey, address: MailAddress, body: Body) -> Detour:
+def _detour(delivery: Delivery, partition: int, address: MailAddress, body: Body) -> Detour:
+    key = RunKey(address.key.workflow, chain_of(address.key.run)[0])
     if isinstance(body, Start):
         raise BadMessage(
             "subject", f"{address.key.run!r} names a link of run {key.run!r}; start a run under another id"

@@ -313,7 +313,7 @@ def state_of(actor: Actor) -> tuple[object, ...]:
     return (
         (journal.k, journal.prev, journal.seq, journal.now_us, journal.summary, journal.start, journal.parked),
         (journal.backlog, journal.is_paused, journal.outcome, journal.link, journal.continued),
-        (sorted(journal.seen._deliveries), list(journal.seen._ids), list(journal.seen._carried)),
+        (sorted(journal.seen._deliveries), list(journal.seen._ids), list(journal.seen._carried or ())),
         inside,
     )
 
