@@ -20,6 +20,7 @@ from .errors import (
     NotDeterministic,
     NotDurable,
     NotInWorkflow,
+    ReadOnly,
     RetryableError,
     SagaError,
     StepFailed,
@@ -28,9 +29,11 @@ from .errors import (
 from .hook import HookStream, TypedHook, define_hook, hook, hook_stream
 from .hook_token import HookToken
 from .link import continue_as_new
-from .primitives import RunInfo, deprecate_patch, info, now, patched, random, shield, sleep, uuid4
+from .primitives import RunInfo, deprecate_patch, info, now, patched, random, set_status, shield, sleep, uuid4
+from .query import QueryCall, QueryDefinition, define_query
 from .saga import Saga, saga
 from .step import Step, step
+from .update import UpdateCall, UpdateDefinition, define_update, updates_done
 from .workflow import Call, Workflow, call, workflow
 
 __all__ = [
@@ -51,6 +54,9 @@ __all__ = [
     "NotDeterministic",
     "NotDurable",
     "NotInWorkflow",
+    "QueryCall",
+    "QueryDefinition",
+    "ReadOnly",
     "RetryableError",
     "RunInfo",
     "Saga",
@@ -58,12 +64,16 @@ __all__ = [
     "Step",
     "StepFailed",
     "TypedHook",
+    "UpdateCall",
+    "UpdateDefinition",
     "WorkerLost",
     "Workflow",
     "attempt",
     "call",
     "continue_as_new",
     "define_hook",
+    "define_query",
+    "define_update",
     "deprecate_patch",
     "hook",
     "hook_stream",
@@ -72,10 +82,12 @@ __all__ = [
     "patched",
     "random",
     "saga",
+    "set_status",
     "shield",
     "sleep",
     "start_child",
     "step",
+    "updates_done",
     "uuid4",
     "workflow",
 ]

@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from .beginning import execution_of, link_execution
 from .decision import Decision, Owed, ends_of_children, owed_in, owed_of
 from .early import early_timer, end_of_wait, unclaimed
-from .execution import Execution, execution_of, link_execution
+from .execution import Execution
 from .fold import Fold, refs_of
 from .journal import Journal, in_order, message_of
 from .limits import EARLY_KEEP_US, RECORDS_MAX, RECORDS_WARN
-from .messages import Hook, Message, Parent, Start, Terminate
+from .messages import Hook, Message, Parent, Start, Terminate, Update
 from .names import RunKey
 from .parking import OpenCommands, Parking, open_commands, parked_again, reason_of
+from .query import Given, Question, Revival, answer, failed
 from .recording import Recorder
 from .records import Continued, Folded, Outcome, Record, record_hash
 from .replay import Code, Replay, Unfinished
@@ -82,8 +84,10 @@ class Actor:
 
     def refs(self) -> set[str]:
         """Names the large values that a replay needs."""
-        if self.journal.has_ended:
-            return set()
+        return set() if self.journal.has_ended else self.logged_refs()
+
+    def logged_refs(self) -> set[str]:
+        """Names the large values in the log as it was read, of a run that has ended, too."""
         refs = _refs_in(folded for record in self._log for folded in (*record.messages, *record.carried))
         return refs.union(*(_ref_of(record.continued) for record in self._log))
 
@@ -206,6 +210,29 @@ class Actor:
         start = self.journal.start
         return start.parent if start is not None and self.owed.outcome is not None else None
 
+    def answer(self, name: str, question: Question) -> Given:
+        """Answers a query as the last decision has left the run; it is not one, and nothing follows from it.
+
+        An answer that is not intact has touched what the next decision needs: load the actor anew.
+        """
+        if self._execution is not None:
+            return answer(self._execution, name, question)
+        if not self.journal.k or self.journal.status == "early":
+            return Given(failed("not_found", f"no run {self.key} has begun"))
+        parked = self.journal.parked
+        if parked is None and self._halt is None and self.workflow is not None:
+            return Given(failed("unavailable", f"run {self.key} is about to begin its next link; ask again"))
+        reason = parked.reason if parked is not None else (self._halt or self._unknown())[1]
+        return Given(failed("parked", f"run {self.key} is parked, its code cannot go on: {reason}"))
+
+    def revival(self) -> Revival | None:
+        """Makes of an ended run's log what queries can be asked of; None where the log is not whole, or the code is not here."""
+        if self.workflow is None or not self._log:
+            return None
+        if self._log[0].k > 1 and self._log[0].continued is None:
+            return None
+        return Revival(self.app, self.key, self.workflow, self._log)
+
     def close(self) -> None:
         """Drops the execution; the journal stays."""
         if self._execution is not None:
@@ -322,9 +349,13 @@ class Actor:
         return self._end(turn, Outcome(status="terminated", reason=reason), nonce)
 
     def _end(self, turn: Turn, outcome: Outcome, nonce: str) -> Decision:
-        why = f"the run has ended ({outcome.status}) and did not take this hook"
         waiting = [*map(message_of, self.journal.backlog), *turn.taken]
-        refused = [Verdict(message=m, code="ended", reason=why) for m in waiting if isinstance(m.body, Hook)]
+        why = f"the run has ended ({outcome.status}) and did not take this"
+        refused = [
+            Verdict(message=m, code="ended", reason=f"{why} {m.verb}")
+            for m in waiting
+            if isinstance(m.body, (Hook, Update))
+        ]
         still_open = self._open_commands()
         self.owed = Owed(
             outcome=outcome,

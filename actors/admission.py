@@ -57,8 +57,6 @@ def judge(
     body = message.body
     if isinstance(body, Start):
         return _judge_start(message, body, workflow, start)
-    if isinstance(body, Update):
-        return Verdict(message=message, code="verb", reason="updates are not taken by this version")
     if body.id and seen.has_id(message):
         return Verdict(message=message)
     if isinstance(body, (Cancel, Terminate)) and body.parent is not None and (not start or start.parent != body.parent):
@@ -89,15 +87,15 @@ def _judge_start(
 
 
 def _judge_ended(message: Message, journal: Journal) -> Verdict:
-    if isinstance(message.body, Hook):
-        reason = f"the run has ended ({journal.status}); it takes no more hooks"
+    if isinstance(message.body, (Hook, Update)):
+        reason = f"the run has ended ({journal.status}); it takes no more {message.verb}s"
         return Verdict(message=message, code="ended", reason=reason)
     return Verdict(message=message)
 
 
 def _judge_unstarted(message: Message, journal: Journal) -> Verdict | None:
     body = message.body
-    if isinstance(body, (Hook, Cancel)):
+    if isinstance(body, (Hook, Cancel, Update)):
         if len(journal.backlog) < HOOKS_KEPT_MAX:
             return None
         reason = f"{HOOKS_KEPT_MAX} messages wait for the start of {journal.key} already; start it first"

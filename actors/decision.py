@@ -15,7 +15,7 @@ from .names import RunKey
 from .open_child import ChildEnd, let_go_reason
 from .parking import open_commands
 from .parts import joined, since_last_link
-from .records import Outcome, Parked, Record, Summary
+from .records import Answer, Outcome, Parked, Record, Summary
 from .verdict import Verdict
 
 
@@ -41,6 +41,8 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     is_paused: bool = False
     refused: list[Verdict] = []
     """Messages of this record, or kept by earlier ones, that were not taken: dead letters."""
+    answers: list[Answer] = []
+    """To updates: who waits for them is told (a notice)."""
     is_expired: bool = False
     """The log is to be purged up to this record."""
 
@@ -76,6 +78,8 @@ def summary_of(execution: Execution, fold: Fold) -> Summary:
         hooks_open=hooks,
         hooks_more=hooks_more,
         failures=execution.failures,
+        updates_open=0 if ended or execution.desk is None else len(execution.desk.open),
+        values={} if execution.status is None else execution.status.values.copy(),
     )
 
 
@@ -106,6 +110,7 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
             ],
             is_unparked=is_unparked,
             refused=fold.refused,
+            answers=_answers_of(execution),
         )
     decided, closed = execution.decided, execution.closed
     asked: list[RunStep] = []
@@ -141,7 +146,12 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
         is_paused=fold.is_paused,
         is_unparked=is_unparked,
         refused=fold.refused,
+        answers=_answers_of(execution),
     )
+
+
+def _answers_of(execution: Execution) -> list[Answer]:
+    return execution.desk.answers if execution.desk is not None else []
 
 
 def ends_of_children(parent: RunKey, status: str, children: Iterable[StartChild]) -> list[ChildEnd]:
@@ -190,6 +200,7 @@ def owed_in(key: RunKey, log: Sequence[Record]) -> Owed:
                 *ends_of_children(key, status, children),
             ],
             refused=refusals_of(log),
+            answers=last.answers,
         )
     if last.undecided:
         return Owed(parked=last.parked, refused=refusals_of(log))
@@ -210,6 +221,7 @@ def owed_in(key: RunKey, log: Sequence[Record]) -> Owed:
         is_start=any(folded.verb == "start" for folded in last.messages),
         is_unparked=last.unparked,
         refused=refusals_of(log),
+        answers=last.answers,
     )
 
 

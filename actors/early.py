@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from .durations import format_us
 from .journal import Journal, message_of
-from .messages import Cancel, Hook, Message, Start, Tick
+from .messages import Cancel, Hook, Message, Start, Tick, Update
 from .names import RunKey
 from .records import Folded
 from .verdict import Verdict
@@ -21,7 +21,7 @@ def end_of_wait(journal: Journal, messages: Sequence[Message], keep_us: int) -> 
     """Finds the tick that says that nobody starts the run any more; None while anything at hand is still to be kept."""
     if journal.status != "early" or not journal.k or journal.is_expired:
         return None
-    if any(isinstance(m.body, (Start, Hook, Cancel)) and not journal.has_folded(m) for m in messages):
+    if any(isinstance(m.body, (Start, Hook, Cancel, Update)) and not journal.has_folded(m) for m in messages):
         return None
     over_at_us = journal.now_us + keep_us
     return next((m for m in messages if isinstance(m.body, Tick) and m.at_us >= over_at_us), None)

@@ -149,6 +149,10 @@ class ChildFailed(JetrunError):
         return f"{what}: {detail}" if detail else what
 
 
+class ReadOnly(JetrunError, RuntimeError):
+    """A query's handler or an update's validator asked for more than to read: a step, a timer, a task, a random number."""
+
+
 class HookExpired(JetrunError, TimeoutError):
     """Raised in workflow code when a hook's timeout passes before a payload arrives."""
 
@@ -235,6 +239,34 @@ class RunFailed(RunError):
         if self.error.traceback:
             text += f"\n--- remote traceback ---\n{self.error.traceback}"
         return text
+
+
+class UpdateFailed(RunError):
+    """The update was taken, and its handler raised, or had not come to its end when the run did (`error.code` is `ended`).
+
+    Also an instance of the exception class that the handler raised, where that class is known here.
+    """
+
+    error: ErrorInfo = ErrorInfo(type="Exception")
+
+
+class UpdateRefused(UpdateFailed):
+    """The update was not taken and has changed nothing.
+
+    `error.code` says why: `refused` (its validator raised; this is also an instance of the class that it raised),
+    `unknown_update`, `args`, `full`, or the code of a dead letter, such as `ended`.
+    """
+
+
+class QueryFailed(RunError):
+    """A query has no answer; it has changed nothing.
+
+    `error.code` says why: `failed` (the handler raised; this is also an instance of the class that it raised),
+    `unknown_query`, `args`, `read_only`, `result`, `size`, `blocked`, `parked`, `mismatch`, `trimmed`, or `unanswered`:
+    no actor worker has answered in time.
+    """
+
+    error: ErrorInfo = ErrorInfo(type="Exception")
 
 
 class RunCancelled(RunError):

@@ -10,8 +10,8 @@ import msgspec
 from .commands import CancelChild, Close, Command, OpenHook, Patch, RunStep, StartChild, StartTimer
 from .durations import format_instant
 from .errors import ErrorInfo
-from .messages import Ref
-from .records import Continued, Folded, Outcome, Record, Refused
+from .messages import OptionalRaw, Ref
+from .records import Answer, Continued, Folded, Outcome, Record, Refused
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,6 +50,7 @@ class _ChildView(msgspec.Struct):
 class _BodyView(msgspec.Struct):
     payload: msgspec.Raw = msgspec.Raw(b"null")
     args: msgspec.Raw = msgspec.Raw(b"[]")
+    kwargs: OptionalRaw = None
     ref: Ref | None = None
     reason: str = ""
 
@@ -85,6 +86,11 @@ def _events(record: Record) -> Iterator[Event]:
         )
     for command in record.commands:
         yield _command(record, command)
+    for answer in record.answers:
+        yield _answer(record, answer)
+    for key, value in record.values.items():
+        text = f"{key} {msgspec.json.encode(value).decode()}"
+        yield Event(k=record.k, at_us=record.at_us, kind="status.set", text=text, data={"key": key, "value": value})
     if record.parked is not None:
         parked = record.parked
         data = {"code": parked.code, "tries": parked.tries, "retry_at_us": parked.retry_at_us}
@@ -144,10 +150,14 @@ def _message(record: Record, folded: Folded) -> Iterator[Event]:
                 name=folded.name,
                 payload=_plain(body.payload, body.ref),
             )
-        case "cancel":
-            yield event("run.cancel_requested", body.reason, reason=body.reason)
-        case "pause":
-            yield event("run.paused", body.reason, reason=body.reason)
+        case "update":
+            kind = "message.kept" if record.undecided else "update.received"
+            named = f" {_shown(body.kwargs, None)}" if body.kwargs is not None else ""
+            text = f"{folded.name} {_shown(body.args, body.ref)}{named}"
+            yield event(kind, text, name=folded.name, args=_plain(body.args, body.ref))
+        case "cancel" | "pause":
+            kind = "run.paused" if folded.verb == "pause" else "run.cancel_requested"
+            yield event(kind, body.reason, reason=body.reason)
         case "resume":
             yield event("run.resumed")
         case _:
@@ -195,6 +205,18 @@ def _renewed(record: Record, continued: Continued) -> Event:
     if continued.kwargs is not None:
         data["kwargs"] = _plain(continued.kwargs, None)
     return Event(k=record.k, at_us=record.at_us, kind="run.continued", text=text, data=data)
+
+
+def _answer(record: Record, answer: Answer) -> Event:
+    data: dict[str, Any] = {"name": answer.name, "id": answer.id}
+    if answer.error is None:
+        kind, text = "update.completed", f"{answer.name} {_shown(answer.result, answer.ref)}"
+        data["result"] = _plain(answer.result, answer.ref)
+    else:
+        kind = "update.refused" if answer.is_refused else "update.failed"
+        text = f"{answer.name} {answer.error.type}: {answer.error.message}"
+        data["error"] = msgspec.to_builtins(answer.error)
+    return Event(k=record.k, at_us=record.at_us, kind=kind, text=text, data=data)
 
 
 def _end(record: Record, outcome: Outcome) -> Event:

@@ -31,16 +31,19 @@ from .commands import (
     input_hash,
     signature,
 )
-from .errors import ErrorInfo, InvalidValue, JetrunError, ReplayMismatch, StepFailed, mixed_class
+from .desk import Desk
+from .errors import ErrorInfo, InvalidValue, JetrunError, ReplayMismatch
 from .inbox import Inbox
 from .limits import CHILD_DEPTH_MAX, COMMANDS_OPEN_MAX, VALUE_INLINE_BYTES_MAX
 from .loop import Loop, LoopTimer
-from .messages import NO_ARGS, ChildResult, Message, Parent, Ref, Start
+from .messages import NO_ARGS, ChildResult, Parent, Ref, Start
 from .names import RunKey
 from .open_child import ChildEnd, OpenChild, child_failed, child_id, let_go_reason, take_note
+from .open_step import OpenStep, step_failed
 from .records import LinkMark, Outcome, start_hash
 from .recovery import recovery_of
 from .source import asking_line, waiting_line
+from .status import StatusValues
 from .step import Step
 from .values import decode
 from .work import packed_object
@@ -48,15 +51,6 @@ from .workflow import Call, Workflow
 
 R = TypeVar("R")
 CommandT = TypeVar("CommandT", bound=Command)
-
-
-class OpenStep(msgspec.Struct):
-    """A step that was asked for and has no result yet."""
-
-    command: RunStep
-    step: Step[..., Any]
-    future: asyncio.Future[Any]
-    attempt: int = 1
 
 
 class Execution:
@@ -99,6 +93,9 @@ class Execution:
         self.timers: dict[int, tuple[int, LoopTimer]] = {}
         self.children: dict[int, OpenChild] = {}
         self.inbox = Inbox()
+        self.desk: Desk | None = None
+        """Handlers of queries and updates; None while there was nothing of them."""
+        self.status: StatusValues | None = None
         self.failures = 0
         self.cancel_reason: str | None = None
         self._cancel_waits = False
@@ -132,6 +129,10 @@ class Execution:
         self.child_ends: list[ChildEnd] = []
         self.uploads: dict[str, bytes] = {}
         self.inbox.refused = []
+        if self.desk is not None:
+            self.desk.answers = []
+        if self.status is not None:
+            self.status.changed = {}
         self._expected = expected
         self._expected_is_open = is_open
 
@@ -245,7 +246,7 @@ class Execution:
             info = ErrorInfo(type="InvalidValue", message=str(invalid), code="invalid_result")
             return Outcome(status="failed", error=info)
         if len(raw) > VALUE_INLINE_BYTES_MAX:
-            return Outcome(status="completed", ref=self._upload(raw))
+            return Outcome(status="completed", ref=self.upload(raw))
         return Outcome(status="completed", result=msgspec.Raw(raw))
 
     def where(self) -> str:
@@ -451,41 +452,11 @@ class Execution:
     def claim(self, args: bytes, kwargs: bytes | None) -> tuple[Ref | None, msgspec.Raw, msgspec.Raw | None]:
         """Gives large arguments a place in the object store; returns how a command holds them."""
         if len(args) + len(kwargs or b"") > VALUE_INLINE_BYTES_MAX:
-            return self._upload(packed_object(args, kwargs)), NO_ARGS, None
+            return self.upload(packed_object(args, kwargs)), NO_ARGS, None
         return None, msgspec.Raw(args), None if kwargs is None else msgspec.Raw(kwargs)
 
-    def _upload(self, data: bytes) -> Ref:
+    def upload(self, data: bytes) -> Ref:
+        """Has a large value stored before the decision's records are, and names it."""
         digest = sha256(data).hexdigest()
         self.uploads[digest] = data
         return Ref(sha256=digest, size=len(data))
-
-
-def execution_of(workflow: Workflow[..., Any], app: str, key: RunKey, start: Message) -> Execution:
-    """Makes the execution of the run that a message starts."""
-    body = start.body
-    assert isinstance(body, Start), "the first message of a run is its start"
-    seed = f"{app}/{key}/{start.seq}/{start.at_us}"
-    return Execution(workflow, app=app, key=key, started_at_us=start.at_us, seed=seed, parent=body.parent)
-
-
-def link_execution(
-    workflow: Workflow[..., Any], app: str, key: RunKey, link: LinkMark, parent: Parent | None
-) -> Execution:
-    """Makes the execution of a later link of a run's chain."""
-    return Execution(
-        workflow,
-        app=app,
-        key=key,
-        started_at_us=link.at_us,
-        seed=f"{app}/{key}/{link.n}/{link.k}/{link.at_us}",
-        parent=parent,
-        link=link,
-    )
-
-
-def step_failed(step: str, attempts: int, error: ErrorInfo) -> StepFailed:
-    """Makes the exception that workflow code sees, an instance of the step's own class too where that is known."""
-    cls = cast("type[StepFailed]", mixed_class(StepFailed, error.type))
-    failure = cls.__new__(cls, error.message)
-    failure.step, failure.attempts, failure.error = step, attempts, error
-    return failure

@@ -14,7 +14,7 @@ import msgspec
 
 from .commands import Retry
 from .errors import ErrorInfo, MissingValue
-from .execution import Execution, OpenStep
+from .execution import Execution
 from .messages import (
     Cancel,
     ChildResult,
@@ -29,8 +29,10 @@ from .messages import (
     Tick,
     Update,
 )
+from .open_step import OpenStep
 from .records import Outcome, Record, Renewal
 from .signals import ContinueAsNew
+from .taking import take_update
 from .tries import next_try
 from .verdict import Verdict
 from .work import decode_packed
@@ -67,11 +69,12 @@ class Fold:
         """What the new link takes first, in order: hooks that nobody has waited for, and messages that came after that."""
         self._execution = execution
         self._objects = objects
+        self._record = recorded
         self._recorded = {(r.n, r.attempt): r for r in recorded.retries} if recorded is not None else None
         # Of a decision that is in the log in part, what the last part does not hold is decided again.
         is_cut = recorded is not None and recorded.more
         self._are_retries_known = recorded is not None and not (
-            is_cut and not recorded.refused and not recorded.commands
+            is_cut and not recorded.refused and not recorded.answers and not recorded.commands
         )
         self._is_end_known = recorded is not None and not is_cut
         self._recorded_renewal = recorded.continued if recorded is not None else None
@@ -109,6 +112,8 @@ class Fold:
         """Ends the run."""
         self.outcome = outcome
         self._execution.inbox.end(outcome.status)
+        if self._execution.desk is not None:
+            self._execution.desk.end(outcome.status)
 
     # --- inside ---------------------------------------------------------------------------------
     def _apply(self, message: Message) -> None:
@@ -126,8 +131,8 @@ class Fold:
         match body:
             case StepResult():
                 self._apply_step(body)
-            case Hook():
-                self._execution.inbox.give(message, self._raw(body.payload, body.ref))
+            case Hook() | Update():
+                self._give(message, body)
             case Start():
                 self._apply_start(body)
             case Cancel():
@@ -144,8 +149,8 @@ class Fold:
                 self.is_paused = False
             case ChildResult():
                 self._apply_child(body)
-            case Tick() | Update():
-                pass  # a tick brings time; updates are refused before they get here
+            case Tick():
+                pass  # it brings time
             case _:
                 assert_never(body)
         self._run()
@@ -158,8 +163,8 @@ class Fold:
                 self.carried.append(message)
             if isinstance(body, (Resume, Cancel, Terminate)):
                 self.is_paused = False  # it has ended the pause in which what led to the switch was held
-        elif isinstance(body, Hook):
-            reason = f"the run has ended ({self.outcome.status}); it takes no more hooks"
+        elif isinstance(body, (Hook, Update)):
+            reason = f"the run has ended ({self.outcome.status}); it takes no more {message.verb}s"
             self.refused.append(Verdict(message=message, code="ended", reason=reason))
 
     def _run(self) -> None:
@@ -175,6 +180,8 @@ class Fold:
             self.end(outcome)
         else:
             self.carried = execution.inbox.take()
+            if execution.desk is not None:
+                execution.desk.end("continued")
 
     def _renewal(self, outcome: Outcome) -> Renewal | None:
         """Tells how the run goes on as a new link: as its code has asked, or tried again after a failure."""
@@ -206,6 +213,13 @@ class Fold:
                 self._run()
             else:
                 return
+
+    def _give(self, message: Message, body: Hook | Update) -> None:
+        if isinstance(body, Hook):
+            self._execution.inbox.give(message, self._raw(body.payload, body.ref))
+        else:
+            raw = self._object(body.ref) if body.ref is not None else None
+            take_update(self._execution, message, body, raw, recorded=self._record)
 
     def _apply_start(self, body: Start) -> None:
         self.has_started = True
@@ -278,4 +292,4 @@ def is_due(execution: Execution, at_us: int) -> bool:
 def refs_of(message: Message) -> Ref | None:
     """Names the large value that a message refers to, if any: fetch it before the fold."""
     body = message.body
-    return body.ref if isinstance(body, (Start, Hook, StepResult, ChildResult)) else None
+    return body.ref if isinstance(body, (Start, Hook, StepResult, ChildResult, Update)) else None

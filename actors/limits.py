@@ -63,6 +63,22 @@ HOOKS_SHOWN_MAX: Final = 100
 HOOK_SCHEMA_BYTES_MAX: Final = 16 * 1024
 """JSON Schema of a hook's type in its command; a larger one is not published. Some hundred fields fit."""
 
+STATUS_VALUES_MAX: Final = 32
+STATUS_BYTES_MAX: Final = 4 * 1024
+"""Status values of a run, keys and JSON together: they are in each of its records and in the index."""
+
+UPDATES_OPEN_MAX: Final = 1_000
+"""Updates of one run whose handlers are at work at once."""
+
+QUERY_S: Final = 1.0
+"""A query's handler that holds the loop longer is interrupted: it reads what is in memory (R16)."""
+
+QUERY_BYTES_MAX: Final = VALUE_INLINE_BYTES_MAX
+"""A query's arguments, and its result: each is one core message, far below the server's `max_payload`."""
+
+QUERIES_AT_ONCE_MAX: Final = 64
+"""Queries that one worker answers at once; more are told to ask again."""
+
 # --- time ----------------------------------------------------------------------------------
 DELAY_US_MAX: Final = 100 * 366 * 86_400 * 1_000_000
 """A timer's distance. The server's `@at` overflows in 2262 and would then fire at once."""
@@ -299,6 +315,12 @@ LISTEN_IDLE_S: Final = 60.0
 REPLICA_LAGS_S: Final = (0.005, 0.02, 0.1, 0.5)
 """Pauses before reading again after a `done` notice that overtook its record on the way to the replica that answers."""
 
+QUERY_PATIENCE_S: Final = 10.0
+QUERY_TRY_S: Final = 2.0
+QUERY_PAUSE_S: Final = 0.2
+"""How long a client asks for the answer to a query, one try of it, and the pause before the next: a run that moves to
+another worker is served again within 5 s."""
+
 SEND_TRIES: Final = 3
 SEND_PAUSE_S: Final = 0.3
 """A message to a run without an answer is sent again; for some 0.3 s nobody answers for a stream that changes its leader."""
@@ -320,3 +342,5 @@ assert OBJECT_CHUNK_BYTES < RECORD_BYTES_MAX < PUBLISH_BYTES_PENDING_MAX <= UNSE
 assert BEAT_S < BEATS_LISTEN_S
 assert KEY_BYTES <= 64
 assert WAIT_SWEEP_S < READ_AGAIN_S
+assert QUERY_TRY_S < QUERY_PATIENCE_S
+assert STATUS_BYTES_MAX < RECORD_BYTES_MAX // 16

@@ -23,7 +23,7 @@ import contextvars
 import math
 import sys
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Final, Protocol, TypeAlias, TypeVar, TypeVarTuple
 
 from .errors import InvalidDuration, NotDeterministic
@@ -199,6 +199,15 @@ class Loop(asyncio.AbstractEventLoop):
         sys.set_asyncgen_hooks(*hooks)
         if loop is not None and task is not None:
             asyncio.tasks._enter_task(loop, task)
+
+    @contextlib.contextmanager
+    def entered(self) -> Generator[None]:
+        """Makes this the running loop for the block, in which nothing of the run's goes on."""
+        outer = self._enter()
+        try:
+            yield
+        finally:
+            self._leave(outer)
 
     # --- asyncio's contract -------------------------------------------------------------------
     def time(self) -> float:

@@ -129,7 +129,7 @@ class Update(_Body, frozen=True, kw_only=True):
     args: msgspec.Raw = NO_ARGS
     kwargs: OptionalRaw = None
     ref: Ref | None = None
-    reply: str = ""
+    """As for `Start`."""
 
 
 class StepResult(_Body, frozen=True, kw_only=True):

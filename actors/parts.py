@@ -14,7 +14,7 @@ import msgspec
 from .limits import RECORD_BYTES_MAX
 from .records import ENDED, Record, Summary, encode_record, record_hash
 
-_LISTS: Final = ("fired", "retries", "refused", "commands", "carried")
+_LISTS: Final = ("fired", "retries", "refused", "answers", "commands", "carried")
 """In the order in which parts hold them."""
 
 _ENVELOPE_ROOM: Final = 256
@@ -42,6 +42,7 @@ def split(record: Record) -> list[tuple[Record, bytes]]:
             messages=record.messages if index == 0 else [],
             outcome=record.outcome if index == last else None,
             continued=record.continued if index == last else None,
+            values=record.values if index == last else {},
             summary=record.summary if index == last else _going_on(record.summary),
             more=index != last,
             **{name: group.get(name, []) for name in _LISTS},
@@ -118,6 +119,7 @@ def _join(first: Record, second: Record) -> Record:
         first,
         outcome=second.outcome,
         continued=second.continued,
+        values=second.values,
         more=second.more,
         summary=second.summary,
         at_us=second.at_us,

@@ -16,8 +16,11 @@ from .durations import Duration, due_at_us
 from .errors import NotInWorkflow
 from .execution import Execution
 from .host import BodyHost, refuse_in_body, running_host
-from .loop import running_loop
+from .loop import TimerHost, running_loop
 from .names import RunKey, check_token
+from .reading import Reading
+from .status import StatusValues
+from .values import encode
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -46,14 +49,34 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def execution_of(what: str) -> Execution:
-    """Returns the execution of the workflow that calls. Raises NotInWorkflow."""
+    """Returns the execution of the workflow that calls.
+
+    Raises:
+        NotInWorkflow: No workflow is running.
+        ReadOnly: It is called by a query's handler or an update's validator.
+    """
+    host = _host_of(what)
+    if isinstance(host, Reading):
+        host.refuse(what)
+    assert isinstance(host, Execution)
+    return host
+
+
+def _readable(what: str) -> Execution:
+    """Returns the execution of the code that calls, which may be a query's: only to look at."""
+    host = _host_of(what)
+    if isinstance(host, Reading):
+        return host.execution
+    assert isinstance(host, Execution)
+    return host
+
+
+def _host_of(what: str) -> TimerHost:
     loop = running_loop()
     if loop is None:
         refuse_in_body(what)
         raise NotInWorkflow(f"{what} works inside a workflow; elsewhere use the standard library")
-    execution = loop.host
-    assert isinstance(execution, Execution)
-    return execution
+    return loop.host
 
 
 def _host() -> BodyHost | None:
@@ -95,7 +118,7 @@ def _wake(future: asyncio.Future[None]) -> None:
 def now() -> datetime:
     """Tells the run's time, aware, in UTC: the server's time of the newest message, never backwards."""
     host = _host()
-    return _instant(host.now_us() if host is not None else execution_of("now()").loop.now_us)
+    return _instant(host.now_us() if host is not None else _readable("now()").loop.now_us)
 
 
 def random() -> random_module.Random:
@@ -122,7 +145,7 @@ def info() -> RunInfo:
             code="",
             commands=host.steps_begun,
         )
-    execution = execution_of("info()")
+    execution = _readable("info()")
     parent = execution.parent
     return RunInfo(
         app=execution.app,
@@ -141,6 +164,32 @@ def info() -> RunInfo:
 
 def _instant(at_us: int) -> datetime:
     return _EPOCH + timedelta(microseconds=at_us)
+
+
+def set_status(key: str, value: object) -> None:
+    """Says something of this run that everybody sees who looks at it: `set_status("phase", "packing")`.
+
+    It is in the run's summary (`RunHandle.status().values`, `wfctl runs show`), in its events, and stays after the end.
+    Durable with the next decision of the run; the same value again changes nothing.
+
+    Args:
+        key: A subject token. At most 32 of them.
+        value: Anything that becomes JSON, all together at most 4 KiB; None takes the key away.
+
+    Raises:
+        InvalidName: The key cannot be a token.
+        InvalidValue: The value cannot become JSON, or there are too many or too large ones; nothing has changed.
+        NotInWorkflow: No workflow is running.
+    """
+    execution = execution_of("set_status()")
+    check_token("status key", key)
+    raw = encode(value, where=f"status value {key!r}")
+    if execution.loop.is_stopped:
+        return  # clean-up code of a run that is dead here
+    if execution.status is None:
+        execution.status = StatusValues()
+    if msgspec.json.decode(raw) != execution.status.values.get(key):
+        execution.status.set(key, raw)
 
 
 def patched(patch_id: str) -> bool:

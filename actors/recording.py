@@ -86,6 +86,7 @@ class Recorder:
             ended_at_us=record.at_us,
             steps_open=0,
             timers_open=0,
+            updates_open=0,
             hooks_open=[],
             hooks_more=0,
         )
@@ -114,6 +115,8 @@ class Recorder:
             commands=execution.decided,
             retries=fold.retries,
             refused=[verdict.refusal for verdict in fold.refused],
+            answers=execution.desk.answers if execution.desk is not None else [],
+            values=execution.status.changed if execution.status is not None else {},
             kept=kept,
             unparked=journal.parked is not None,
             outcome=fold.outcome,

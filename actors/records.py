@@ -9,7 +9,7 @@ above their own.
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -45,6 +45,20 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     code: str
     reason: str
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an update came to; its delivery is among `messages` or an earlier record's."""
+
+    source: str
+    seq: int
+    id: str = ""
+    name: str
+    result: msgspec.Raw = NULL
+    ref: Ref | None = None
+    error: ErrorInfo | None = None
+    is_refused: bool = False
+    """It was not taken: no handler has seen it."""
 
 
 class StartMark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -143,6 +157,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Open hooks besides those."""
     failures: int = 0
     """Failed attempts of steps so far."""
+    updates_open: int = 0
+    """Updates whose handlers are at work."""
+    values: dict[str, Any] = {}
+    """What the workflow says of itself (`set_status`), as plain JSON."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -169,6 +187,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     commands: list[Command] = []
     retries: list[Retry] = []
     refused: list[Refused] = []
+    answers: list[Answer] = []
+    """Of updates, in the order in which they were given."""
+    values: dict[str, Any] = {}
+    """Status values that this decision has set; None takes one away."""
     kept: int = 0
     """So many of the last messages, of those that waited and these, wait still: the run is on pause."""
     unparked: bool = False

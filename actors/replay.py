@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
+from .beginning import execution_of, link_execution
 from .decision import Owed, owed_of
 from .early import early_timer
 from .errors import ReplayMismatch
-from .execution import Execution, execution_of, link_execution
+from .execution import Execution
 from .fold import Fold
 from .journal import in_order, left_of, message_of
 from .limits import EARLY_KEEP_US

@@ -20,6 +20,7 @@ from ..actors.errors import BadMessage
 from ..actors.limits import VALUE_BYTES_MAX
 from ..actors.messages import check_depth, check_json
 from ..actors.names import RunKey, check_token
+from ..actors.values import Packed
 from .exits import UsageProblem
 
 _SHOWN_MAX: Final = 120
@@ -96,6 +97,19 @@ def parse_since(text: str) -> Since:
         moment = moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC)
         return Since(instant_us=max(0, (moment - _EPOCH) // timedelta(microseconds=1)))
     return Since(span_us=span_us(text, what="--since"))
+
+
+def parse_packed(args: str | None) -> Packed:
+    """Reads arguments typed as a JSON array, or as an object of named ones."""
+    raw = bytes(parse_value("[]" if args is None else args, what="ARGS"))
+    match raw.lstrip()[:1]:
+        case b"[":
+            return Packed(args=raw, hash_input=b"")
+        case b"{":
+            return Packed(args=b"[]", kwargs=raw, hash_input=b"")
+        case _:
+            shown = _shown(raw.decode())
+            raise UsageProblem(f"""ARGS is no JSON array or object: received {shown}; for example '["lamp", 2]'""")
 
 
 def read_input(source: str) -> str:

@@ -26,6 +26,7 @@ from . import (
     init,
     output,
     provision,
+    query,
     queues,
     reindex,
     replay,
@@ -33,6 +34,7 @@ from . import (
     server,
     start,
     tail,
+    update,
     worker,
     workers,
     workflows,
@@ -67,6 +69,8 @@ app.command()(start.start)
 app.command()(tail.tail)
 app.add_typer(runs.app, name="runs")
 app.add_typer(hooks.app, name="hooks")
+app.command()(query.query)
+app.command()(update.update)
 app.command()(queues.queues)
 app.command()(workers.workers)
 app.add_typer(dead.app, name="dead")

@@ -120,7 +120,10 @@ def _facts(status: RunStatus, record: Record) -> Iterator[tuple[str, str]]:
     if not status.is_ended:
         children = f", {status.children_open} children" if status.children_open else ""
         hooks = len(status.hooks_open)
-        yield "open", f"{status.steps_open} steps, {status.timers_open} timers, {hooks} hooks{children}"
+        updates = f", {status.updates_open} updates" if status.updates_open else ""
+        yield "open", f"{status.steps_open} steps, {status.timers_open} timers, {hooks} hooks{children}{updates}"
+    for name, value in status.values.items():
+        yield "says", f"{render.safe(name)} {render.to_json(value)}"
     for wait in status.hooks_open:
         yield "waits for", f"hook {wait.name}" + (f" of type {render.safe(wait.type)}" if wait.type else "")
     if status.parked is not None:

@@ -11,6 +11,7 @@ from ..actors.errors import (
     MessageRefused,
     NotProvisioned,
     OutcomeUnknown,
+    QueryFailed,
     RunCancelled,
     RunConflict,
     RunEnded,
@@ -19,6 +20,8 @@ from ..actors.errors import (
     RunNotFound,
     RunTerminated,
     ServerLost,
+    UpdateFailed,
+    UpdateRefused,
 )
 from ..actors.events import Event
 from ..actors.hook import TypedHook, define_hook
@@ -47,6 +50,7 @@ __all__ = [
     "MessageRefused",
     "NotProvisioned",
     "OutcomeUnknown",
+    "QueryFailed",
     "QueueLoad",
     "QueueState",
     "RunCancelled",
@@ -63,6 +67,8 @@ __all__ = [
     "ServerLost",
     "Settings",
     "TypedHook",
+    "UpdateFailed",
+    "UpdateRefused",
     "WaitingHook",
     "Worker",
     "call",

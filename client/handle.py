@@ -10,10 +10,14 @@ from ..actors.commands import StartChild
 from ..actors.errors import RunNotFound
 from ..actors.events import Event, events_of
 from ..actors.hook import TypedHook
+from ..actors.limits import QUERY_PATIENCE_S
 from ..actors.messages import Body, Cancel, Pause, Resume, Terminate
 from ..actors.names import RunKey
+from ..actors.query import Askable
 from ..actors.records import Record, StartMark
+from ..actors.update import UpdateCall
 from ..actors.values import decode
+from .asking import answered_before, ask, perform
 from .closing import closing
 from .faults import ended, failure, not_found, refused, taken
 from .hooks import WaitingHook, waiting_hooks
@@ -165,6 +169,52 @@ class RunHandle(Generic[R_co]):
             RunNotFound: There is no such run.
         """
         return waiting_hooks(self._key, await self.log())
+
+    async def update(
+        self,
+        call: UpdateCall[T],
+        *,
+        id: str | None = None,  # noqa: A002 - the word on the wire
+        timeout: float | None = None,
+    ) -> T:
+        """Has the run apply an update, exactly once, and returns its answer: `run.update(add_item.call("lamp", 2))`.
+
+        The update is durable before anything is waited for; who stops waiting asks again under the same `id` and gets
+        the same answer. A run that is paused or parked answers when it goes on.
+
+        Args:
+            id: Names this intent: an update with the same id is not applied again. Unique by default.
+            timeout: Seconds to wait for the answer.
+
+        Raises:
+            UpdateRefused: It was not taken: by its validator, because nothing of that name is handled, because it does
+                not fit, or because the run ended first. Also an instance of the class that the validator raised.
+            UpdateFailed: Its handler raised, or had not ended when the run did. Also an instance of the class raised.
+            RunEnded: The run had ended before, and knows nothing of an update of that id.
+            RunNotFound: There is no such run.
+            InvalidName, InvalidValue: It cannot be sent.
+            TimeoutError: There was no answer in time; the update stands.
+        """
+        record = await self._find()
+        if record is not None and record.outcome is not None:
+            return cast("T", await answered_before(self._session, self._key, call, id, record))
+        return cast("T", await perform(self._session, self._key, call, id=id, timeout_s=timeout))
+
+    async def query(self, question: Askable[T], *, timeout: float = QUERY_PATIENCE_S) -> T:
+        """Asks the run's code and returns its answer: `run.query(progress)`, `run.query(find.call("lamp"))`.
+
+        Nothing is written, and nothing of the run changes. The answer is of the run as its log stands, paused or not; of
+        a run that has ended, its log is replayed. A query that comes while the run decides waits for that.
+
+        Args:
+            timeout: Seconds within which somebody has to answer.
+
+        Raises:
+            QueryFailed: It has no answer; `error.code` says why: see there. Also an instance of the class raised.
+            RunNotFound: There is no such run.
+            InvalidName, InvalidValue: It cannot be asked, or its answer is not of the type.
+        """
+        return cast("T", await ask(self._session, self._key, question.call(), timeout_s=timeout))
 
     async def cancel(self, *, reason: str = "", wait: bool = False) -> StatusWord:
         """Asks the workflow to stop: `CancelledError` at its next await, cleanup runs. Idempotent.

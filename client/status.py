@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 
@@ -39,6 +39,10 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Of a run that failed."""
     parent: RunKey | None = None
     """The run that has started this one as its child."""
+    updates_open: int = 0
+    """Updates whose handlers are at work."""
+    values: dict[str, Any] = {}
+    """What the workflow says of itself (`set_status`), as plain JSON."""
     reason: str = ""
     """As given with `cancel` or `terminate`."""
     link: int = 1
@@ -71,6 +75,8 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
             parked=record.parked,
             error=None if outcome is None else outcome.error,
             parent=RunKey(parent.workflow, parent.run) if parent is not None else None,
+            updates_open=summary.updates_open,
+            values=summary.values,
             reason="" if outcome is None else outcome.reason,
             link=_link_of(record),
         )

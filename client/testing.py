@@ -10,7 +10,7 @@ other than asyncio's own.
 from __future__ import annotations
 
 from .testing_app import AppUnderTest, RunParked, app
-from .testing_run import AnyCall, Hooks, run
+from .testing_run import AnyCall, Hooks, Updates, run
 from .testing_stage import NotStubbed, StepCall
 from .testing_stubs import Stub, StubMisfit, Stubs, attempts, returns, stub
 from .testing_sweep import CrashPoint, CrashSweep, CrashSweepFailed, Difference, survives_every_crash
@@ -31,6 +31,7 @@ __all__ = [
     "StubMisfit",
     "Stubs",
     "Stuck",
+    "Updates",
     "app",
     "attempts",
     "returns",

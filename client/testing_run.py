@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any, Final, TypeAlias, TypeVar
 
 from ..actors.durations import Duration
-from ..actors.errors import RunEnded
+from ..actors.errors import RunEnded, RunError
 from ..actors.hook import TypedHook
+from ..actors.update import UpdateCall
 from ..actors.workflow import Call
 from .definitions import Definition, workflow_of
 from .handle import RunHandle
@@ -28,12 +29,16 @@ AnyCall: TypeAlias = Call[Any]
 Hooks: TypeAlias = Mapping[str, object] | Sequence[tuple[str | TypedHook[Any], object]]
 """Names (or in a sequence, defined hooks) and payloads, in the order in which they are sent: each when the run waits for it."""
 
+Updates: TypeAlias = Sequence[UpdateCall[Any]]
+"""Updates with their arguments, in order, each sent when the one before has its answer: `[add_item.call("lamp", 2)]`."""
+
 
 def run(
     call: Call[R],
     *definitions: Definition,
     steps: Stubs = (),
     hooks: Hooks = (),
+    updates: Updates = (),
     unstubbed: Unstubbed = "run",
     start: datetime = START,
     limit: Duration = LIMIT,
@@ -45,6 +50,7 @@ def run(
     Args:
         definitions: As of `app`; without them the workflow is looked for among the loaded modules.
         hooks: Payloads, each sent as soon as the run waits for it.
+        updates: Each sent as soon as the one before has its answer.
 
     Raises:
         RunFailed, RunCancelled, RunTerminated: It ended so; see `RunHandle.result`.
@@ -53,12 +59,14 @@ def run(
         RegistrationError, StubMisfit: As `app` says.
     """
     under_test = app(*(definitions or (workflow_of(call),)), steps=steps, unstubbed=unstubbed, start=start, limit=limit)
-    return on_own_loop(_run(under_test, call, hooks))
+    return on_own_loop(_run(under_test, call, hooks, updates))
 
 
-async def begin(under_test: AppUnderTest, call: Call[R], hooks: Hooks) -> RunHandle[R]:
-    """Starts the run and has its hooks sent when it waits for them."""
+async def begin(under_test: AppUnderTest, call: Call[R], hooks: Hooks, updates: Updates = ()) -> RunHandle[R]:
+    """Starts the run, sends its updates, and has its hooks sent when it waits for them."""
     handle = await under_test.client.start(call, run_id=RUN_ID)
+    if updates:
+        under_test.spawn(_send_updates(handle, updates))
     if hooks:
         under_test.spawn(_send_hooks(under_test, handle, hooks))
     return handle
@@ -70,9 +78,15 @@ def on_own_loop(main: Coroutine[Any, Any, R]) -> R:
         return runner.run(main)
 
 
-async def _run(under_test: AppUnderTest, call: Call[R], hooks: Hooks) -> R:
+async def _run(under_test: AppUnderTest, call: Call[R], hooks: Hooks, updates: Updates) -> R:
     async with under_test:
-        return await (await begin(under_test, call, hooks)).result()
+        return await (await begin(under_test, call, hooks, updates)).result()
+
+
+async def _send_updates(handle: RunHandle[Any], updates: Updates) -> None:
+    for number, update in enumerate(updates, 1):
+        with suppress(RunError):  # what it came to is in the log
+            await handle.update(update, id=f"update-{number}")
 
 
 async def _send_hooks(under_test: AppUnderTest, handle: RunHandle[Any], hooks: Hooks) -> None:

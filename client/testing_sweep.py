@@ -17,12 +17,12 @@ import msgspec
 from ..actors.commands import describe
 from ..actors.errors import JetrunError, RunError
 from ..actors.names import RunKey
-from ..actors.records import Outcome, Record
+from ..actors.records import Answer, Outcome, Record
 from ..actors.registry import Registry
 from ..actors.workflow import Call
 from .definitions import Definition, collect, workflow_of
 from .testing_app import LIMIT, START, AppUnderTest, RunParked
-from .testing_run import Hooks, begin, on_own_loop
+from .testing_run import Hooks, Updates, begin, on_own_loop
 from .testing_stage import StepCall, Unstubbed
 from .testing_stubs import Stubs, read_stubs
 from .testing_time import Stuck
@@ -87,6 +87,8 @@ class _Trial(msgspec.Struct, kw_only=True):
 
     outcome: str = ""
     commands: list[str] = []
+    answers: list[str] = []
+    """To updates, in the order of the log."""
     records: int = 0
     calls: list[StepCall] = []
     may_repeat: set[int] = set()
@@ -101,6 +103,7 @@ def survives_every_crash(
     *definitions: Definition,
     steps: Stubs | Callable[[], Stubs] = (),
     hooks: Hooks = (),
+    updates: Updates = (),
     unstubbed: Unstubbed = "run",
     step_crashes: Literal["none", "each"] = "each",
 ) -> CrashSweep:
@@ -108,20 +111,21 @@ def survives_every_crash(
 
     After every record of the log the actor worker is crashed, once before the record's effects and once before its
     acks; after every call of a step the step worker. Time is the same in all runs. Compared are the outcome, the
-    commands decided, and how often each attempt of a step was run: a crash of the actor worker repeats none, one of
+    commands decided, the answers to updates, and how often each attempt of a step was run: a crash of the actor worker repeats none, one of
     the step worker only what was in its hands.
 
     Args:
         definitions: As of `app`; without them the workflow is looked for among the loaded modules.
         steps: As of `app`, or a function that makes them anew for each run: for stubs that remember something.
         hooks: Payloads, each sent as soon as the run waits for it.
+        updates: Each sent as soon as the one before has its answer.
         step_crashes: `none` leaves the step worker alone.
 
     Raises:
         CrashSweepFailed: Something differs; its text tells every such moment with the difference.
     """
     registry = collect(definitions or (workflow_of(call),))
-    trials = _Trials(call, registry, steps, hooks, unstubbed)
+    trials = _Trials(call, registry, steps, (hooks, updates), unstubbed)
     plain = trials.run(None)
     points: list[CrashPoint] = []
     if not plain.broken:
@@ -149,13 +153,13 @@ class _Trials:
         call: Call[Any],
         registry: Registry,
         steps: Stubs | Callable[[], Stubs],
-        hooks: Hooks,
+        inputs: tuple[Hooks, Updates],
         unstubbed: Unstubbed,
     ) -> None:
         self._call = call
         self._registry = registry
         self._steps = steps
-        self._hooks = hooks
+        self._inputs = inputs
         self._unstubbed: Unstubbed = unstubbed
 
     def run(self, point: CrashPoint | None) -> _Trial:
@@ -174,13 +178,14 @@ class _Trials:
         try:
             async with under_test:
                 strike.arm()
-                handle = await begin(under_test, self._call, self._hooks)
+                handle = await begin(under_test, self._call, *self._inputs)
                 with suppress(RunError):  # how it ended is in the log
                     await handle.result()
                 await under_test.until_settled()
                 log = await handle.log()
                 trial.records = len(log)
                 trial.commands = [describe(command) for record in log for command in record.commands]
+                trial.answers = [_answered(answer) for record in log for answer in record.answers]
                 trial.outcome = _ending(log[-1].outcome)
         except (RunParked, Stuck) as error:
             trial.broken = str(error)
@@ -247,6 +252,8 @@ def _compare(plain: _Trial, trial: _Trial) -> list[str]:
         if wanted != found:
             texts.append(f"command {n} is {found}, without a crash {wanted}")
             break
+    if trial.answers != plain.answers:
+        texts.append(f"updates were answered by {trial.answers}, without a crash by {plain.answers}")
     wanted_calls, found_calls = (Counter(map(_call_key, one.calls)) for one in (plain, trial))
     for key in sorted(wanted_calls | found_calls):
         step, command, attempt = key
@@ -261,6 +268,13 @@ def _compare(plain: _Trial, trial: _Trial) -> list[str]:
 
 def _call_key(call: StepCall) -> tuple[str, int, int]:
     return (call.step, call.command, call.attempt)
+
+
+def _answered(answer: Answer) -> str:
+    if answer.error is not None:
+        return f"{answer.name} {'refused' if answer.is_refused else 'failed'} with {answer.error.message}"
+    value = bytes(answer.result).decode() if answer.ref is None else f"object {answer.ref.sha256}"
+    return f"{answer.name} with {value}"
 
 
 def _ending(outcome: Outcome | None) -> str:

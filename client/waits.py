@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 class _Notice(msgspec.Struct):
     status: str = ""
+    id: str = ""
 
 
 _NOTICE: Final = msgspec.json.Decoder(_Notice)
@@ -34,7 +35,7 @@ _NOTICE: Final = msgspec.json.Decoder(_Notice)
 class Watch:
     """What a client has heard of one run; lives as long as somebody holds it."""
 
-    __slots__ = ("__weakref__", "is_done", "key", "news", "sleepers")
+    __slots__ = ("__weakref__", "answered", "awaited", "is_done", "key", "news", "sleepers")
 
     def __init__(self, key: RunKey) -> None:
         self.key = key
@@ -42,6 +43,10 @@ class Watch:
         """Counts reasons to read the run's log: notices, gaps in which some may have been missed, long silence."""
         self.is_done = False
         """A notice said that the run has ended."""
+        self.awaited: set[str] = set()
+        """Ids of messages whose answers somebody waits for."""
+        self.answered: set[str] = set()
+        """Those of them that a notice has told of."""
         self.sleepers: list[asyncio.Future[None]] = []
 
     def wake(self) -> None:
@@ -70,7 +75,13 @@ class _Channel:
         if watch is None:
             return  # a run that this client does not wait for
         with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # anybody may publish anything there
-            watch.is_done = _NOTICE.decode(payload).status != "refused"
+            notice = _NOTICE.decode(payload)
+            if notice.id in watch.awaited:
+                watch.answered.add(notice.id)
+            elif notice.status == "answered":
+                return  # somebody else's
+            if notice.status not in ("refused", "answered"):
+                watch.is_done = True
         watch.wake()
 
 

@@ -33,6 +33,7 @@ from .answers import Answers
 from .attempts import Attempts
 from .crash_note import CrashNote
 from .effects import Effects, IndexEntry
+from .host import TurnOptions
 from .janitor import Janitor
 from .leftovers import Leftovers
 from .loading import Suspicion
@@ -40,10 +41,11 @@ from .open_runs import OpenRuns
 from .partition import Partition
 from .placement import Beat, Peers
 from .ports import Broker, Delivery, Outgoing, Subscription
+from .queries import Queries
 from .strays import Strays
 from .subjects import App
 from .telemetry import log
-from .turns import TurnOptions, Turns
+from .turns import Turns
 from .watchdog import Watchdog
 
 HELLO_S = 0.1
@@ -129,6 +131,14 @@ class ActorWorker:
         ]
         attempts = Attempts(broker, app, actors_key=key, partitions=partitions)
         self._answers = Answers(broker, app, attempts)
+        self._queries = Queries(
+            broker,
+            app,
+            self._turns,
+            self._watchdog,
+            partitions=partitions,
+            serves=lambda number: self._partitions[number].is_claimed,
+        )
         self._strays = Strays(broker, app, self._effects, on_strays=self._turns.deliver, is_on_duty=self._is_on_duty)
         self._janitor = Janitor(broker, app, partitions=partitions, is_on_duty=self._is_on_duty)
         self._leftovers = Leftovers(
@@ -173,6 +183,7 @@ class ActorWorker:
                 self._tasks = tasks
                 subscriptions.append(await self._broker.listen(self._app.beat("*"), self._on_beat))
                 subscriptions.append(await self._answers.open(self.spawn))
+                subscriptions.append(await self._queries.open(self.spawn))
                 self._send_beat(hello=True)
                 await anyio.sleep(HELLO_S)
                 self._free_since = dict.fromkeys(range(len(self._partitions)), anyio.current_time())
@@ -388,7 +399,7 @@ class ActorWorker:
             self._free_since[partition.number] = anyio.current_time()
         self._send_beat()  # who ranks higher waits for this
 
-    # --- what turns ask for (`turns.Host`) ------------------------------------------------------------------
+    # --- what turns ask for (`host.Host`) ------------------------------------------------------------------
     def spawn(self, function: Callable[..., Coroutine[object, object, None]], /, *args: object) -> None:
         if self._tasks is not None:
             self._tasks.start_soon(function, *args)
@@ -400,7 +411,7 @@ class ActorWorker:
         self._open_runs.on_started(key, started_at_us, is_new=is_new)
 
     def on_settled(self, partition: int, delivery: Delivery) -> None:
-        """See `turns.Host`."""
+        """See `host.Host`."""
         self._partitions[partition].settled(delivery)
 
     def on_ended(self, key: RunKey) -> bool:

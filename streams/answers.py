@@ -7,7 +7,7 @@ workers ask here, too: whether an attempt that they were handed is still waited 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import msgspec
@@ -17,14 +17,15 @@ from ..actors.limits import LOADS_MAX
 from ..actors.names import RunKey, is_token
 from ..actors.records import Record
 from .attempts import Attempts
-from .effects import done_of
+from .notices import done_of, notice_of
 from .ports import Broker, Subscription
 from .run_log import RunLog
 from .subjects import App
 from .telemetry import log
 
-QUERIES: Final = ("status", "result")
+QUERIES: Final = ("status", "result", "answer")
 ATTEMPT: Final = "attempt"
+ANSWER: Final = "answer"
 _AT_ONCE_MAX: Final = 256
 _READ_S: Final = 10.0
 
@@ -41,6 +42,7 @@ class StatusAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     steps_open: int = 0
     hooks: list[str] = []
     reason: str = ""
+    values: dict[str, Any] = {}
 
 
 class AttemptQuestion(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +50,12 @@ class AttemptQuestion(msgspec.Struct, frozen=True, kw_only=True):
 
     command: int
     attempt: int
+
+
+class AnswerQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of `ask … answer`."""
+
+    id: str
 
 
 class AttemptAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +105,8 @@ class Answers:
             return _failure("subject", "workflow or run id is not a name")
         if query == ATTEMPT:
             return await self._attempt(key, payload)
+        if query == ANSWER:
+            return await self._update(key, payload)
         if query not in QUERIES:
             return _failure("query", f"unknown query {ascii(query)[:80]}; one of {', '.join(QUERIES)}")
         with anyio.fail_after(_READ_S):
@@ -106,6 +116,20 @@ class Answers:
         if query == "result" and record.outcome is not None:
             return msgspec.json.encode(done_of(key, record.outcome))
         return msgspec.json.encode(status_of(key, record))
+
+    async def _update(self, key: RunKey, payload: bytes) -> bytes:
+        try:
+            asked = msgspec.json.decode(payload, type=AnswerQuestion)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            return _failure("schema", f"answer: {error}")
+        with anyio.fail_after(_READ_S):
+            async with self._loads:
+                log = await self._log.records(key)
+        for record in log:
+            for answer in record.answers:
+                if answer.id == asked.id:
+                    return notice_of(key, answer)
+        return _failure("not_found", f"run {key} has not answered an update of that id")
 
     async def _attempt(self, key: RunKey, payload: bytes) -> bytes:
         try:
@@ -131,6 +155,7 @@ def status_of(key: RunKey, record: Record) -> StatusAnswer:
         steps_open=summary.steps_open,
         hooks=[wait.name for wait in summary.hooks_open],
         reason=record.parked.reason if record.parked is not None else record.outcome.reason if record.outcome else "",
+        values=summary.values,
     )
 
 

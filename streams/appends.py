@@ -12,6 +12,7 @@ from typing import Final
 
 import anyio
 
+from ..actors.actor import Actor
 from ..actors.errors import BrokerError, JetrunError
 from .ports import UNKNOWN, Broker, PubAck
 from .run_log import RunLog
@@ -69,6 +70,10 @@ class Appends:
                     self._note(part, None if seq is None else [seq], stored)
         return stored
 
+    async def is_newest(self, actor: Actor) -> bool:
+        """Tells whether an actor stands where the leader's log stands. Raises BrokerError when it cannot be asked."""
+        return await self._log.last_seq(actor.key) == actor.journal.seq
+
     def _note(self, part: Pending, seqs: list[int] | None, stored: list[Pending]) -> None:
         if seqs is not None:
             self.stored += len(seqs)
@@ -97,7 +102,7 @@ class Appends:
         if all(verdict.is_repeat for verdict in part.decision.verdicts):
             return True
         try:
-            if await self._log.last_seq(part.slot.key) == part.actor.journal.seq:
+            if await self.is_newest(part.actor):
                 return True
         except BrokerError as error:
             log("log.unreachable", logging.WARNING, run=part.slot.key, error=error)

@@ -19,10 +19,10 @@ import msgspec
 
 from ..actors.attempt import CURRENT, attempt
 from ..actors.errors import ErrorInfo, InvalidValue, NotDurable
-from ..actors.execution import step_failed
 from ..actors.host import HOST
 from ..actors.limits import BODY_THREADS_MAX, STEP_CANCEL_GRACE_S
 from ..actors.names import RunKey
+from ..actors.open_step import step_failed
 from ..actors.recovery import DEFAULT, Recovery
 from ..actors.step import Step
 from ..actors.values import Signature

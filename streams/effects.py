@@ -20,7 +20,7 @@ from ..actors.commands import Retry, RunStep
 from ..actors.decision import Owed
 from ..actors.errors import BadLog, BadMessage, BrokerError, ErrorInfo
 from ..actors.limits import REASON_CHARS_MAX
-from ..actors.messages import CONTINUED, Message, Parent, Ref, Start, Tick, encode_body
+from ..actors.messages import CONTINUED, Message, Parent, Start, Tick, encode_body
 from ..actors.names import RunKey, link_id
 from ..actors.records import LinkMark, Outcome, Summary, decode_record
 from ..actors.work import Work, decode_work, encode_work, token
@@ -28,6 +28,7 @@ from .attempts import Attempts
 from .dead_letter import dead_letter
 from .family import Family
 from .letters import Detour, Letter, Unreadable
+from .notices import NOTICE_BYTES_MAX, Done, done_of, notice_of
 from .ports import EXPECT_LAST, SCHEDULE, SCHEDULE_TARGET, UNKNOWN, WRONG_LAST, Broker, Delivery, Outgoing, Stored
 from .subjects import App, partition_of
 from .telemetry import log
@@ -38,23 +39,9 @@ _LITERAL_PURGES_MAX: Final = 50
 _ANY_ATTEMPT: Final = 1 << 62
 _BACKOFF_FIRST_S: Final = 0.02
 _BACKOFF_MAX_S: Final = 2.0
-_NOTICE_BYTES_MAX: Final = 64 * 1024
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _IF_FREE: Final = {EXPECT_LAST: "0"}
 """Stores a message only where its subject holds none (R8)."""
-
-
-class Done(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The body of a `done` notice, and of the answer to `ask … result`."""
-
-    workflow: str
-    run: str
-    status: str
-    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    ref: Ref | None = None
-    error: ErrorInfo | None = None
-    reason: str = ""
-    id: str = ""
 
 
 class IndexEntry(Summary, frozen=True, kw_only=True, omit_defaults=True):
@@ -94,19 +81,6 @@ class Debt(msgspec.Struct, frozen=True):
 
 _Sent: TypeAlias = tuple[Outgoing, Debt, RunStep | None]
 """A message, whose it is, and the step that it asks for if it asks for one."""
-
-
-def done_of(key: RunKey, outcome: Outcome) -> Done:
-    """Makes the public form of an outcome."""
-    return Done(
-        workflow=key.workflow,
-        run=key.run,
-        status=outcome.status,
-        result=outcome.result if outcome.status == "completed" and outcome.ref is None else msgspec.UNSET,
-        ref=outcome.ref,
-        error=outcome.error,
-        reason=outcome.reason,
-    )
 
 
 class Effects:
@@ -156,8 +130,8 @@ class Effects:
             owed = debt.owed
             if owed.refused or owed.is_expired or owed.rests_until_us:
                 await self._conclude(debt)
-            if owed.outcome is not None:
-                self.notify_done(debt.key, owed.outcome)
+            if owed.answers or owed.outcome is not None:
+                self._tell(debt.key, owed)
 
     async def _conclude(self, debt: Debt) -> None:
         """Does what comes last for a run, where there is any such thing."""
@@ -172,9 +146,15 @@ class Effects:
         """Tells who listens that a run has ended; large results stay away from the notice."""
         done = done_of(key, outcome)
         raw = msgspec.json.encode(done)
-        if len(raw) > _NOTICE_BYTES_MAX:
+        if len(raw) > NOTICE_BYTES_MAX:
             raw = msgspec.json.encode(msgspec.structs.replace(done, result=msgspec.UNSET, reason=done.reason[:1000]))
         self._broker.notify(self._app.done(key), raw)
+
+    def _tell(self, key: RunKey, owed: Owed) -> None:
+        for answer in owed.answers:
+            self._broker.notify(self._app.done(key), notice_of(key, answer))
+        if owed.outcome is not None:
+            self.notify_done(key, owed.outcome)
 
     async def bury(
         self, delivery: Delivery, key: RunKey | None, *, code: str, reason: str, message_id: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -97,7 +97,7 @@ class Loader:
             actor.skim()
         else:
             objects, _ = await self.objects(key, set() if actor.needs_objects else actor.refs())
-            if not await self._replay(actor, objects):
+            if not await self.run(key, actor.replay(objects)):
                 suspects[key] = HELD_THE_LOOP_IN_REPLAY
                 return await self.load(key, letters, suspects)
         if actor.unfinished is not None:
@@ -144,12 +144,11 @@ class Loader:
                 found[digest] = data
         return found, missing
 
-    async def _replay(self, actor: Actor, objects: dict[str, bytes]) -> bool:
-        """Replays, yielding to the loop; False when the code was interrupted for holding it."""
-        replay = actor.replay(objects)
+    async def run(self, key: RunKey, replay: Iterator[None]) -> bool:
+        """Runs a replay to its end, yielding to the loop; False when the code was interrupted for holding it."""
         began = anyio.current_time()
         while True:
-            self._watchdog.begin(actor.key, 1)
+            self._watchdog.begin(key, 1)
             try:
                 is_done = next(replay, self) is self
             finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
+import anyio
+
 from ..actors.actor import Actor
 from ..actors.decision import Decision
 from ..actors.names import RunKey
@@ -14,7 +16,7 @@ from .letters import Letter
 class Slot:
     """A run's place in this worker: its letters, and its actor while that is cached."""
 
-    __slots__ = ("actor", "is_busy", "is_ready", "key", "letters", "must_load", "partition")
+    __slots__ = ("actor", "is_busy", "is_lent", "is_ready", "key", "letters", "must_load", "partition", "waiting")
 
     def __init__(self, key: RunKey, partition: int) -> None:
         self.key = key
@@ -24,6 +26,25 @@ class Slot:
         self.is_busy = False
         self.is_ready = False
         self.must_load = False
+        self.is_lent = False
+        self.waiting: list[anyio.Event] = []
+        """Who wants to look at the run between two turns."""
+
+    async def borrow(self) -> None:
+        """Takes the run between two turns: it is busy on return, and the caller has to release it as a turn does."""
+        if self.is_busy:
+            given = anyio.Event()
+            self.waiting.append(given)
+            await given.wait()  # it stays busy, and goes over from hand to hand
+        self.is_busy = self.is_lent = True
+
+    def hand_over(self) -> bool:
+        """Gives a busy run to who waits for it, unless its letters have waited for that already."""
+        is_due = bool(self.waiting) and not (self.is_lent and self.letters)
+        if is_due:
+            self.waiting.pop(0).set()
+        self.is_lent = False
+        return is_due
 
 
 class Pending:

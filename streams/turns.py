@@ -10,14 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final
 
 import anyio
-import msgspec
 
 from ..actors.actor import Actor
-from ..actors.admission import Verdict
 from ..actors.decision import Decision
 from ..actors.errors import BadLog, BrokerError, PayloadTooLarge
 from ..actors.failures import error_info
@@ -31,13 +29,15 @@ from ..actors.signals import Blocked
 from .acks import Acks
 from .appends import Appends
 from .effects import Debt, Effects
+from .host import Host, Stats, TurnOptions
 from .letters import Detour, Letter, Unreadable, distinct
 from .loading import HELD_THE_LOOP, Loader, Suspicion
-from .ports import Broker, Delivery
+from .ports import Broker
 from .slots import Pending, Slot, Slots
 from .subjects import App
 from .telemetry import log
 from .ticks import Ticks
+from .unknown import refuse_unknown
 from .watchdog import Watchdog
 
 _BATCH_RUNS: Final = 64
@@ -52,54 +52,6 @@ _PAUSED_S: Final = 2.0
 """A worker that was stopped this long between a decision and its effects is not alone with them: another may have acted."""
 
 _HEADERS_ROOM: Final = 1024
-
-
-class Stats(NamedTuple):
-    """Counters of one worker since its start."""
-
-    messages: int
-    appends: int
-    refused_appends: int
-    loads: int
-    dead: int
-
-
-class TurnOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What may differ between workers.
-
-    Args:
-        by: Worker and incarnation, written into records.
-        cached_max: Bound of cached actors; the longest unused are dropped and replayed on demand.
-        early_keep_us: How long messages wait for the start of their run.
-    """
-
-    by: str
-    cached_max: int
-    early_keep_us: int
-
-
-class Host(Protocol):
-    """The worker around the turns."""
-
-    def spawn(self, function: Callable[..., Coroutine[object, object, None]], /, *args: object) -> None:
-        """Starts a task that ends with the worker."""
-        ...
-
-    def known_workflows(self) -> Collection[str]:
-        """Names that other workers or provisioning know: their runs are parked, not refused (R17)."""
-        ...
-
-    def on_started(self, key: RunKey, started_at_us: int, *, is_new: bool) -> None:
-        """Hears of a run that begins, or goes on here (R20)."""
-        ...
-
-    def on_settled(self, partition: int, delivery: Delivery) -> None:
-        """Hears of a delivery that was acked."""
-        ...
-
-    def on_ended(self, key: RunKey) -> bool:
-        """Hears of a run that ends; tells whether it may have left an entry in the index."""
-        ...
 
 
 class Turns:
@@ -124,7 +76,7 @@ class Turns:
         self._by = options.by
         self._acks = Acks(broker, host.on_settled)
         self._slots = Slots(options.cached_max)
-        self._loader = Loader(
+        self.loader = Loader(
             broker, app, registry, effects, watchdog, self._acks, by=options.by, early_keep_us=options.early_keep_us
         )
         self._ticks = Ticks(broker, effects, host.spawn)
@@ -163,7 +115,7 @@ class Turns:
     @property
     def stats(self) -> Stats:
         appends = self._appends
-        return Stats(self._messages, appends.stored, appends.refused, self._loader.loads, self._dead)
+        return Stats(self._messages, appends.stored, appends.refused, self.loader.loads, self._dead)
 
     @property
     def cached(self) -> int:
@@ -291,11 +243,11 @@ class Turns:
     def _fold(self, slot: Slot, letters: list[Letter], objects: dict[str, bytes]) -> Pending | None:
         actor = slot.actor
         if actor is None:
-            actor = self._loader.new_actor(slot.key)
+            actor = self.loader.new_actor(slot.key)
             self._slots.keep(slot, actor)
         messages = [letter.message for letter in letters]
         if actor.workflow is None and not actor.journal.k and slot.key.workflow not in self._host.known_workflows():
-            return Pending(slot, actor, letters, self._refuse_unknown(slot.key, letters))
+            return Pending(slot, actor, letters, refuse_unknown(slot.key, letters, self._registry.workflows))
         suspicion = self.suspects.pop(slot.key, None)
         try:
             if suspicion is not None:
@@ -355,17 +307,6 @@ class Turns:
         self.suspects[slot.key] = Suspicion("error", info.traceback)
         self._return(slot, letters)
 
-    def _refuse_unknown(self, key: RunKey, letters: Sequence[Letter]) -> Decision:
-        names = ", ".join(sorted(self._registry.workflows)) or "none"
-        reason = f"workflow {key.workflow!r} is not registered; this app has: {names}"
-        verdicts = [
-            Verdict(
-                message=letter.message, code="" if isinstance(letter.message.body, Tick) else "workflow", reason=reason
-            )
-            for letter in letters
-        ]
-        return Decision(records=[], parts=[], folded=[], verdicts=verdicts, rest=[], uploads={})
-
     def _return(self, slot: Slot, letters: Sequence[Letter]) -> None:
         """Puts letters back and gives the run another turn with a fresh actor."""
         self._slots.forget(slot)
@@ -374,6 +315,8 @@ class Turns:
 
     def _release(self, slot: Slot) -> None:
         """Ends the run's turn; begins the next where letters wait."""
+        if slot.waiting and slot.hand_over():
+            return
         slot.is_busy = False
         if slot.letters:
             if not slot.is_ready:
@@ -390,12 +333,8 @@ class Turns:
             async with self._loads:
                 actor = slot.actor
                 if actor is None or actor.needs_objects:
-                    self._slots.forget(slot)
-                    actor = await self._loader.load(slot.key, [*letters, *slot.letters], self.suspects)
-                    self._slots.keep(slot, actor)
-                    if actor.journal.k and not actor.journal.has_ended:
-                        self._host.on_started(slot.key, actor.journal.started_at_us, is_new=False)
-                objects, letters = await self._loader.objects_for(actor, letters)
+                    actor = await self._load(slot, letters)
+                objects, letters = await self.loader.objects_for(actor, letters)
             part = self._fold(slot, letters, objects) if letters else None
             if part is not None:
                 await self._complete([part])
@@ -408,6 +347,39 @@ class Turns:
         except (Exception, SystemExit) as error:  # noqa: BLE001  # as in `_fold`
             self._fail(slot, letters, error, is_parking=slot.key in self.suspects)
         finally:
+            self._end_turn()
+
+    async def _load(self, slot: Slot, letters: Sequence[Letter]) -> Actor:
+        self._slots.forget(slot)
+        actor = await self.loader.load(slot.key, [*letters, *slot.letters], self.suspects)
+        self._slots.keep(slot, actor)
+        if actor.journal.k and not actor.journal.has_ended:
+            self._host.on_started(slot.key, actor.journal.started_at_us, is_new=False)
+        return actor
+
+    async def look(self, key: RunKey, partition: int, see: Callable[[Actor], bool]) -> None:
+        """Shows a run between two turns, as its log stands now.
+
+        Args:
+            see: Called with the actor; tells whether it has left it as it was.
+
+        Raises:
+            BrokerError, BadLog: The log cannot be read now.
+        """
+        slot = self._slots.of(key, partition)
+        await slot.borrow()
+        self._turns += 1
+        is_intact = False
+        try:
+            actor = slot.actor
+            if actor is None or not await self._appends.is_newest(actor):
+                async with self._loads:
+                    actor = await self._load(slot, ())
+            is_intact = see(actor) and bool(actor.journal.k) and not actor.journal.has_ended and not actor.is_spent
+        finally:
+            if not is_intact:
+                self._slots.forget(slot)
+            self._release(slot)
             self._end_turn()
 
     async def _bury(self, unreadable: Unreadable) -> None:

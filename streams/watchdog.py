@@ -16,7 +16,7 @@ import traceback
 from collections.abc import Callable
 from typing import Final
 
-from ..actors.limits import BLOCKED_MAX_S, BLOCKED_WARN_S
+from ..actors.limits import BLOCKED_MAX_S, BLOCKED_WARN_S, QUERY_S
 from ..actors.names import RunKey
 from ..actors.signals import Blocked
 from .crash_note import CrashNote
@@ -48,6 +48,8 @@ class Watchdog:
         self._beat = beat
         self._key: RunKey | None = None
         self._since = 0.0
+        self._bound_s = limit_s
+        """Of what runs now; the limit, or less for a query."""
         self._thread_id = threading.get_ident()
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -68,6 +70,13 @@ class Watchdog:
     def begin(self, key: RunKey, deliveries: int) -> None:
         """Says that the run's code begins to run."""
         self._note.folding(key, deliveries)
+        self._bound_s = self._limit_s
+        self._since = time.monotonic()
+        self._key = key
+
+    def begin_look(self, key: RunKey) -> None:
+        """Says that a query's handler begins to run: it has `QUERY_S`, and what becomes of it is not the run's fault."""
+        self._bound_s = min(QUERY_S, self._limit_s)
         self._since = time.monotonic()
         self._key = key
 
@@ -100,20 +109,21 @@ class Watchdog:
                 self._beat()
             key, since = self._key, self._since
             held_s = time.monotonic() - since
-            if key is None or held_s < self._warn_s:
+            if key is None or held_s < min(self._warn_s, self._bound_s):
                 continue
             if self._reported_since != since:
                 self._reported_since = since
                 log("workflow.blocks", logging.ERROR, run=key, seconds=round(held_s, 1), stack=self._stack())
-            if held_s >= self._limit_s:
+            if held_s >= self._bound_s:
                 self._act(key, since)
 
     def _act(self, key: RunKey, since: float) -> None:
         if self._acted_since != since:
             self._acted_since = since
-            log("workflow.blocked", logging.CRITICAL, run=key, seconds=self._limit_s, stack=self._stack())
-        if self._note.is_kept:
-            self._note.blocked()
+            log("workflow.blocked", logging.CRITICAL, run=key, seconds=self._bound_s, stack=self._stack())
+        if self._note.is_kept and time.monotonic() - since >= self._limit_s:
+            if self._bound_s == self._limit_s:
+                self._note.blocked()
             sys.stderr.flush()
             os._exit(REPLACE)
         with self._lock:

@@ -56,6 +56,8 @@ class Shape(NamedTuple):
     judge: Callable[[list[object], RunLog], str]
     hooks: Callable[[list[object], Random], list[tuple[str, object, float]]] | None = None
     """Name, payload and seconds after the start (negative: before it) of each hook."""
+    updates: Callable[[list[object], Random], list[tuple[str, object, float]]] | None = None
+    """As `hooks`: name, argument and time of each update."""
     is_endless: bool = False
     """Somebody has to end it."""
 
@@ -84,6 +86,9 @@ class Drawing:
             for name, payload, after_s in shape.hooks(args, rng):
                 sent_s = max(sent_s, begins_s + after_s, 0.0)  # one sender's hooks go out in order
                 letters.append(self._letter("hook", {"payload": payload}, sent_s, name))
+        if shape.updates is not None:
+            for name, argument, after_s in shape.updates(args, rng):
+                letters.append(self._letter("update", {"args": [argument]}, max(begins_s + after_s, 0.0), name))
         letters += self._steering(shape, begins_s)
         return Plan(key=key, shape=shape.workflow, args=args, letters=letters)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from jetrun.actors.commands import Close, StartChild
-from jetrun.actors.messages import ChildResult, Hook
+from jetrun.actors.messages import ChildResult, Hook, Update
 from jetrun.actors.names import RunKey
 from jetrun.actors.records import record_hash
 
@@ -134,15 +134,17 @@ def decided_once(case: Case) -> list[str]:
 
 
 def hooks_applied(case: Case) -> list[str]:
-    """Every acknowledged hook is folded once, or recorded as refused, or dead."""
+    """Every acknowledged hook or update is folded once, or recorded as refused, or dead."""
     found: list[str] = []
     dead = ids_of(case.remains.dead)
     for key, plan in case.plans.items():
-        folded = {message.body.id for _, message in case.log_of(key).messages() if isinstance(message.body, Hook)}
+        folded = {
+            message.body.id for _, message in case.log_of(key).messages() if isinstance(message.body, (Hook, Update))
+        }
         found.extend(
-            f"{key}: hook {letter.id} was acknowledged and is nowhere"
+            f"{key}: {letter.verb} {letter.id} was acknowledged and is nowhere"
             for letter in plan.letters
-            if letter.verb == "hook" and letter.id in case.acked and letter.id not in folded | dead
+            if letter.verb in ("hook", "update") and letter.id in case.acked and letter.id not in folded | dead
         )
     return found
 

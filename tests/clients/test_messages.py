@@ -27,7 +27,8 @@ from support.fleet import Fleet
 from support.story import wait_run_events
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "messages.md").read_text("utf-8")
-RESERVED = {"update"}
+IN_WORDS = {"update"}
+"""It has a section of its own: the orders of this page take none."""
 INSTANT = 1_700_000_000_000_000
 """In November 2023: what is far below is no time in microseconds."""
 
@@ -112,7 +113,7 @@ async def wire(fleet: Fleet) -> AsyncIterator[Wire]:
 
 def test_every_public_verb_is_documented() -> None:
     """Each with JSON, and with a line to paste whose body is of the documented shape."""
-    assert set(VERBS) == set(PUBLIC_VERBS) - RESERVED
+    assert set(VERBS) == set(PUBLIC_VERBS) - IN_WORDS
     for verb, found in VERBS.items():
         assert len(found.json) >= 2
         ((subject, body),) = requests(found.sh, "default")
@@ -269,6 +270,27 @@ async def test_the_lines_of_the_page_lead_to_its_notices_and_answers(wire: Wire,
     assert with_instants(await wire.ask("o-5")) == waiting
     assert await wire.ask("o-9") == {"error": {"code": "not_found", "message": "no run order/o-9"}}
     assert (await wire.ask("o-1", "weather"))["error"]["code"] == "query"
+
+
+async def test_updates_and_queries_of_the_page(wire: Wire) -> None:
+    """Sent, announced, asked for: as the page shows it."""
+    notices = await wire.done("c-1", workflow="cart")
+    await wire.send("c-1", "start", '{"args": ["ann"]}', workflow="cart")
+    sent, announced = section("Updates").json
+    ((subject, body),) = requests(section("Updates").sh, wire.app)
+    assert json.loads(sent) == json.loads(body)
+
+    assert "error" not in await wire.request(subject, body)
+
+    assert await next_notice(notices) == json.loads(announced)
+    asking = section("Queries and answers")
+    progress, answer = [await wire.request(subject, body) for subject, body in requests(asking.sh, wire.app)]
+    assert progress == json.loads(asking.json[0])
+    assert answer == json.loads(announced)
+    missing = await wire.request(f"wf.{wire.app}.ask.cart.c-1.answer", '{"id": "basket-8"}')
+    assert missing["error"]["code"] == "not_found"
+    unknown = await wire.request(f"wf.{wire.app}.ask.cart.c-1.query.nothing")
+    assert unknown["error"]["code"] == "unknown_query"
 
 
 @pytest.mark.parametrize(

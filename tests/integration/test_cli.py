@@ -101,6 +101,27 @@ async def test_a_run_is_started_answered_watched_and_exported(served: Cli) -> No
     assert [line["hash"] for line in exported[:-1]] == [line["record"]["prev"] for line in exported[1:]]
 
 
+async def test_a_run_is_asked_and_updated(served: Cli) -> None:
+    """Answers alone on standard output; what went wrong in one line, with a code that scripts can rely on."""
+    cli = served
+    await cli.run("start", "counting", "--run-id", "c-1")
+
+    assert await cli.run("update", "counting/c-1", "count", "[3]", "--id", "three") == ["3"]
+    assert await cli.run("update", "c-1", "count", "[3]", "--id", "three") == ["3"]
+    assert await cli.run("query", "c-1", "counted") == ["3"]
+    assert "says:       total 3" in await cli.run("runs", "show", "c-1")
+    failed = await cli.run("update", "c-1", "count", "[-1]", code=1)
+    assert failed == ["error: update 'count' of run counting/c-1 failed: ValueError: no going back"]
+    [unknown] = await cli.run("query", "c-1", "tally", code=1)
+    assert unknown.endswith("the run has no handler of query 'tally'; it has: counted")
+    [typo] = await cli.run("update", "c-1", "count", "3", code=2)
+    assert "is no JSON array or object" in typo
+    await cli.run("runs", "terminate", "c-1")
+    assert await cli.run("query", "c-1", "counted") == ["3"]
+    [ended] = await cli.run("update", "c-1", "count", "[1]", code=1)
+    assert "is terminated since" in ended
+
+
 async def test_start_and_wait_prints_the_result_alone_on_standard_output(served: Cli) -> None:
     """`wfctl start … --wait | jq` works."""
     cli = served

@@ -170,12 +170,12 @@ def parked_for_a_reason(remains: Remains) -> list[str]:
 
 
 def dead_for_a_reason(remains: Remains) -> list[str]:
-    """Dead letters are hooks to ended runs, payloads that do not fit, and what steers a run that is not there yet."""
+    """Dead letters are hooks and updates to ended runs, payloads that do not fit, and what steers a run that is not there yet."""
     found: list[str] = []
     for key, letter in remains.case.remains.dead:
         verb = letter.subject.split(".")[6]
         is_fine = (
-            (letter.code == "ended" and verb == "hook")
+            (letter.code == "ended" and verb in ("hook", "update"))
             or (letter.code == "payload" and key is not None and key.workflow == "picky")
             or (letter.code == "no_run" and verb in ("pause", "resume", "terminate"))
         )
@@ -259,7 +259,7 @@ INVARIANTS = [
     Invariant("I4", "each message is applied at most once", _of_case(applied_once)),
     Invariant("I5", "each command is decided once", _of_case(decided_once)),
     Invariant("I6", "every log replays to the same decisions", replays),
-    Invariant("I7", "an acknowledged hook is applied once or recorded as refused", _of_case(hooks_applied)),
+    Invariant("I7", "an acknowledged hook or update is applied once or recorded as refused", _of_case(hooks_applied)),
     Invariant("I7", "hooks of one sender are applied in order", _of_case(hooks_in_order)),
     Invariant("I8", "every recorded result was produced by an attempt", _of_case(produced)),
     Invariant("I9", "no attempt begins before its decision is stored", _of_case(decided_before)),

@@ -11,12 +11,15 @@ from jetrun.actors import (
     StepFailed,
     attempt,
     continue_as_new,
+    define_update,
     hook,
     info,
+    set_status,
     shield,
     sleep,
     start_child,
     step,
+    updates_done,
     workflow,
 )
 
@@ -27,6 +30,8 @@ RECOVERIES = 1000
 
 PAUSES_S = (0.0, 0.01, 0.05, 0.4, 2.5)
 """How long steps take."""
+
+enter = define_update("enter", int, returns=int)
 
 
 class Sold(FatalError):
@@ -236,6 +241,32 @@ async def capped(steps: int) -> int:
 async def picky(count: int) -> list[int]:
     """Refuses every payload that is no number."""
     return [await hook("number", int) for _ in range(count)]
+
+
+@workflow
+async def ledger(count: int) -> list[int]:
+    """Takes updates, half of them by way of a step, and refuses negative numbers."""
+    taken: list[int] = []
+    is_full = asyncio.Event()
+
+    @enter.validator
+    def look(number: int) -> None:
+        if number < 0:
+            raise ValueError(number)
+
+    @enter.handler
+    async def write(number: int) -> int:
+        taken.append(number)
+        set_status("taken", len(taken))
+        if number % 2:
+            await double(number)
+        if len(taken) == count:
+            is_full.set()
+        return 10 * number
+
+    await is_full.wait()
+    await updates_done()
+    return sorted(taken)
 
 
 @workflow

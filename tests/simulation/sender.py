@@ -21,7 +21,7 @@ AGAIN_S = 4.0
 
 
 class Sender:
-    """Sends the letters of all plans: a run's start and what steers it in order, its hooks in order and perhaps before."""
+    """Sends the letters of all plans: a run's start and what steers it in order, its hooks and updates in order and perhaps before."""
 
     def __init__(self, broker: Broker, app: App, rng: Random) -> None:
         self.acked: set[str] = set()
@@ -35,10 +35,10 @@ class Sender:
         async with anyio.create_task_group() as tasks:
             for plan in plans:
                 start, *others = plan.letters
-                hooks = [letter for letter in others if letter.verb == "hook"]
-                steering = sorted((x for x in others if x.verb != "hook"), key=lambda letter: letter.at_s)
+                inputs = [letter for letter in others if letter.verb in ("hook", "update")]
+                steering = sorted((x for x in others if x not in inputs), key=lambda letter: letter.at_s)
                 tasks.start_soon(self._send_in_order, plan.key, [start, *steering], began, tasks)
-                tasks.start_soon(self._send_in_order, plan.key, hooks, began, tasks)
+                tasks.start_soon(self._send_in_order, plan.key, inputs, began, tasks)
 
     async def _send_in_order(
         self, key: RunKey, letters: Sequence[Letter], began: float, tasks: anyio.abc.TaskGroup

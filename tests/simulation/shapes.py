@@ -10,6 +10,7 @@ import msgspec
 from campaign.plans import Shape
 from campaign.run_logs import RunLog
 from jetrun.actors.commands import OpenHook, StartTimer
+from jetrun.actors.messages import Update
 
 FAILURES_OF_FLAKY = 4
 """One attempt and three retries."""
@@ -146,6 +147,34 @@ def _one_item(_args: list[object], rng: Random) -> list[tuple[str, object, float
     return [("item", 0, rng.uniform(-1, 3))]
 
 
+def _ledger(args: list[object], log: RunLog) -> str:
+    """Each update that fits was applied once, and has its answer (I7)."""
+    wrong = _completed(log, list(range(cast(int, args[0]))))
+    for _, message in log.messages():
+        if isinstance(message.body, Update):
+            number = cast("list[int]", msgspec.json.decode(message.body.args))[0]
+            found = [
+                (answer.is_refused, msgspec.json.decode(answer.result))
+                for entry in log.entries
+                for answer in entry.record.answers
+                if answer.seq == message.seq
+            ]
+            is_late = any(refused.seq == message.seq for entry in log.entries for refused in entry.record.refused)
+            if found != [(True, None) if number < 0 else (False, 10 * number)] and not (is_late and not found):
+                wrong = wrong or f"update {message.body.id} of {number} was answered {found}"
+    return wrong
+
+
+def _entries(args: list[object], rng: Random) -> list[tuple[str, object, float]]:
+    after_s = rng.uniform(-2, 3)
+    found: list[tuple[str, object, float]] = []
+    for number in range(cast(int, args[0])):
+        found += [("enter", -1 - number, after_s)] if rng.random() < 0.3 else []
+        found.append(("enter", number, after_s))
+        after_s += rng.choice([0.0, rng.uniform(0, 2)])
+    return found
+
+
 def _go(args: list[object], rng: Random) -> list[tuple[str, object, float]]:
     deadline_s = cast(int, args[0]) / 1000
     after_s = rng.choice([-0.5, rng.uniform(0, deadline_s), deadline_s + rng.uniform(-0.05, 0.05), deadline_s + 1])
@@ -170,6 +199,7 @@ SHAPES: list[Shape] = [
     Shape("tour", lambda rng: [*rng.choice([[3, 3], [2, 4], [0, 2], [4, 4]])], _tour),
     Shape("capped", lambda rng: [rng.randint(0, 3)], _capped),
     Shape("picky", lambda rng: [rng.randint(1, 3)], _picky, hooks=_numbers),
+    Shape("ledger", lambda rng: [rng.randint(1, 6)], _ledger, updates=_entries),
     Shape("family", lambda rng: [rng.randrange(100), rng.randint(1, 3), rng.choice([0.2, 1.0])], _family),
     Shape("patient", lambda rng: [rng.random() < 0.5], lambda _args, log: f"{log.status} by itself", is_endless=True),
 ]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from jetrun.actors import FatalError, hook, sleep, step, workflow
+from jetrun.actors import FatalError, define_query, define_update, hook, set_status, sleep, step, workflow
 
 
 class Approval(msgspec.Struct):
@@ -43,6 +43,27 @@ async def greeting(name: str) -> str:
 async def approved(name: str) -> str:
     approval = await hook("approval", Approval)
     return await greet(name) if approval.ok else "refused"
+
+
+counted = define_query("counted", returns=int)
+count = define_update("count", int, returns=int)
+
+
+@workflow
+async def counting() -> int:
+    total = 0
+    counted.handler(lambda: total)
+
+    @count.handler
+    def add(number: int) -> int:
+        nonlocal total
+        if number < 0:
+            raise ValueError("no going back")
+        total += number
+        set_status("total", total)
+        return total
+
+    return await hook("end", int)
 
 
 @workflow

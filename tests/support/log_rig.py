@@ -29,6 +29,7 @@ from jetrun.actors.messages import (
     StepResult,
     Terminate,
     Tick,
+    Update,
     decode_body,
     encode_body,
 )
@@ -51,6 +52,7 @@ _VERBS: dict[type[Any], str] = {
     StepResult: "step",
     ChildResult: "child",
     Tick: "timer",
+    Update: "update",
 }
 
 Stored = tuple[bytes, int]
@@ -130,6 +132,9 @@ class LogRig:
 
     def hook(self, name: str, payload: object = None, *, at_s: float | None = None, message_id: str = "") -> Decision:
         return self.feed(self.message(hook_body(payload, message_id), name, at_s=at_s))
+
+    def update(self, name: str, *args: object, at_s: float | None = None, message_id: str = "") -> Decision:
+        return self.feed(self.message(update_body(*args, message_id=message_id), name, at_s=at_s))
 
     def tick(self, at_s: float, *, n: int = 0, due_at_us: int = 0, wake: str = "") -> Decision:
         return self.feed(self.message(Tick(n=n, due_at_us=due_at_us, wake=wake), at_s=at_s))
@@ -287,6 +292,10 @@ def hook_body(payload: object = None, message_id: str = "") -> Hook:
     return Hook(id=message_id, payload=msgspec.Raw(msgspec.json.encode(payload)))
 
 
+def update_body(*args: object, message_id: str = "") -> Update:
+    return Update(id=message_id, args=msgspec.Raw(msgspec.json.encode(args)))
+
+
 def result_body(n: int, result: object = None, *, attempt: int = 1) -> StepResult:
     if isinstance(result, ErrorInfo):
         return StepResult(command=n, attempt=attempt, token="", error=result)
@@ -309,6 +318,8 @@ def state_of(actor: Actor) -> tuple[object, ...]:
             execution.inbox.shown(),
             execution.failures,
             execution.last_command,
+            execution.status.values if execution.status is not None else {},
+            (list(execution.desk.open), sorted(execution.desk.updates)) if execution.desk is not None else ([], []),
         )
     return (
         (journal.k, journal.prev, journal.seq, journal.now_us, journal.summary, journal.start, journal.parked),

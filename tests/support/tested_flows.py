@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from jetrun.actors import HookExpired, hook, now, sleep, step, workflow
+from jetrun.actors import HookExpired, define_update, hook, now, sleep, step, updates_done, workflow
 
 
 @step(max_retries=4, retry_delay="10s", jitter=False)
@@ -97,3 +97,28 @@ async def fickle(page: int) -> str:
         await fetch(page)
     await sleep("1m")
     return "done"
+
+
+count_up = define_update("count_up", returns=int)
+COUNTED = [0]
+
+
+@workflow
+async def forgetful() -> int:
+    """Answers by what is not in its log."""
+    left = 2
+    is_done = asyncio.Event()
+
+    @count_up.handler
+    async def up() -> int:
+        nonlocal left
+        await sleep(1)
+        COUNTED[0] += 1
+        left -= 1
+        if not left:
+            is_done.set()
+        return COUNTED[0]
+
+    await is_done.wait()
+    await updates_done()
+    return 0

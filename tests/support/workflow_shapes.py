@@ -34,6 +34,8 @@ from jetrun.actors.errors import ErrorInfo
 from jetrun.actors.messages import Body, Cancel, Hook, Pause, Resume, Terminate
 from support.hook_flows import counted, invited
 
+from .talking_shapes import TALK, shelf
+
 
 class OutOfStock(Exception):
     pass
@@ -471,6 +473,7 @@ SHAPES: tuple[Shape, ...] = (
             Input(30, Resume()),
         ),
     ),
+    Shape("talked_with", shelf, (3,), tuple(Input(*one) for one in TALK)),
     Shape("paused_and_cancelled", saga, ("o-1",), (Input(0.2, Pause()), Input(9, Cancel(reason="over")))),
     Shape("not_durable", not_durable, (7,), answer=_body_answers),
     Shape("not_durable_failing", not_durable, (7,), answer=_body_fails),

@@ -12,14 +12,19 @@ from jetrun.actors import (
     Saga,
     Step,
     TypedHook,
+    UpdateCall,
     Workflow,
     call,
     define_hook,
+    define_query,
+    define_update,
     hook,
     hook_stream,
     saga,
+    set_status,
     start_child,
     step,
+    updates_done,
     workflow,
 )
 from jetrun.actors.records import Record
@@ -160,3 +165,66 @@ def takes_definitions(workflow: Workflow[[int], Approval | None], step: Step[[li
 
 
 takes_definitions(billing, count)
+
+
+@dataclass
+class Progress:
+    done: int
+
+
+progress = define_query("progress", returns=Progress)
+find = define_query("find", str, returns=Approval)
+add_item = define_update("add_item", str, int, returns=dict[str, int])
+
+
+@define_query
+def history(since: int = 0, *, limit: int = 100) -> list[str]:
+    raise NotImplementedError
+
+
+@define_update
+async def rename(name: str, *, force: bool = False) -> str:
+    raise NotImplementedError
+
+
+@workflow
+async def talking(name: str) -> None:
+    set_status("phase", {"name": name})
+
+    @progress.handler
+    def tell() -> Progress:
+        return Progress(1)
+
+    progress.handler(lambda: Progress(2))
+
+    @history.handler
+    def recall(since: int = 0, *, limit: int = 100) -> list[str]:
+        return [name] * limit
+
+    @add_item.validator
+    def look(article: str, count: int) -> None: ...
+
+    @add_item.handler
+    async def add(article: str, count: int) -> dict[str, int]:
+        return {article: count}
+
+    @rename.handler
+    def change(name: str, *, force: bool = False) -> str:
+        return name
+
+    await updates_done()
+
+
+async def asking(client: Client) -> None:
+    run = client.get(talking, "t-1")
+    assert_type(add_item.call("lamp", 2), UpdateCall[dict[str, int]])
+    assert_type(await run.update(add_item.call("lamp", 2), id="u", timeout=5), dict[str, int])
+    assert_type(await run.update(rename.call("ann", force=True)), str)
+    assert_type(await run.update(define_update("other").call(1, two=2)), Any)
+    assert_type(await run.query(progress), Progress)
+    assert_type(await run.query(find.call("lamp")), Approval)
+    assert_type(await run.query(history), list[str])
+    assert_type(await run.query(history.call(3, limit=1), timeout=1), list[str])
+    assert_type(await run.query(define_query("other")), Any)
+    assert_type((await run.status()).values, dict[str, Any])
+    print(len(await run.query(history)))

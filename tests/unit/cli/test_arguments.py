@@ -13,7 +13,7 @@ import pytest
 from jetrun.actors.errors import InvalidName
 from jetrun.actors.limits import VALUE_BYTES_MAX
 from jetrun.actors.names import RunKey
-from jetrun.cli.arguments import parse_args, parse_run, parse_value, read_input
+from jetrun.cli.arguments import parse_args, parse_packed, parse_run, parse_value, read_input
 from jetrun.cli.exits import UsageProblem
 
 
@@ -67,6 +67,21 @@ def test_wrong_kind_of_json_is_refused_with_an_example(args: str | None, kwargs:
     """The way out is in the line."""
     with pytest.raises(UsageProblem, match=problem + ".*for example"):
         parse_args([], args, kwargs, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "args", "kwargs"), [(None, b"[]", None), ("[1]", b"[1]", None), ('{"a": 1}', b"[]", b'{"a": 1}')]
+)
+def test_arguments_of_a_query_or_an_update(text: str | None, args: bytes, kwargs: bytes | None) -> None:
+    """An array by position, an object by name."""
+    packed = parse_packed(text)
+
+    assert (packed.args, packed.kwargs) == (args, kwargs)
+
+
+def test_a_lone_value_is_refused_with_an_example() -> None:
+    with pytest.raises(UsageProblem, match=r"is no JSON array or object.*for example"):
+        parse_packed('"lamp"')
 
 
 @pytest.mark.parametrize("given", [(["1"], "[]", None, None), (["1"], None, None, "-"), ([], None, "{}", "@x")])

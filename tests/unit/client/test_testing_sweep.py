@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from examples.cart import Receipt, add_item, cart, check_out
 from examples.orders import order
 from jetrun.client import testing
-from support.tested_flows import TIMES_CALLED, asked, fans_out, fetch, fickle, month, retried, two_answers
+from support.tested_flows import (
+    TIMES_CALLED,
+    asked,
+    count_up,
+    fans_out,
+    fetch,
+    fickle,
+    forgetful,
+    month,
+    retried,
+    two_answers,
+)
 
 APPROVED = {"ok": True, "reviewer": "ann"}
 REJECTED = {"ok": False, "reviewer": "bob"}
@@ -46,6 +58,22 @@ def test_the_order_saga_survives_every_crash(call: testing.AnyCall, hooks: testi
 def test_what_waits_survives_every_crash(call: testing.AnyCall, steps: testing.Stubs, hooks: testing.Hooks) -> None:
     """What waits for time or for messages goes on after a crash where it was, at the same instants."""
     testing.survives_every_crash(call, steps=steps, hooks=hooks)
+
+
+def test_updates_survive_every_crash() -> None:
+    """Each is applied once and has the same answer, whenever a worker crashes: also between being taken and answered."""
+    updates = [add_item.call("lamp", 2), add_item.call("unicorn", 1), add_item.call("chair", 1), check_out.call()]
+
+    sweep = testing.survives_every_crash(cart.call("ann"), updates=updates)
+
+    assert sweep.records > 3
+    assert testing.run(cart.call("ann"), updates=updates) == Receipt("ann", 18_300)
+
+
+def test_a_difference_of_answers_is_told() -> None:
+    """What a caller was told is part of what must not differ."""
+    with pytest.raises(testing.CrashSweepFailed, match="updates were answered by"):
+        testing.survives_every_crash(forgetful.call(), updates=[count_up.call(), count_up.call()])
 
 
 def test_code_that_is_not_deterministic_is_found() -> None:

@@ -6,12 +6,14 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from jetrun.actors.limits import QUERY_S
 from jetrun.actors.names import RunKey
 from jetrun.actors.signals import Blocked
-from jetrun.streams.crash_note import CrashNote
+from jetrun.streams.crash_note import CrashNote, read_note
 from jetrun.streams.watchdog import Watchdog
 
 KEY = RunKey("order", "o-1")
@@ -97,3 +99,20 @@ def test_signs_of_life_come_while_the_loop_is_held() -> None:
     watchdog.stop()
 
     assert len(beats) > 3
+
+
+def test_a_query_has_less_time_and_is_nobodys_crash(tmp_path: Path) -> None:
+    """Under a supervisor a fold would end the process and park its run; who asks in a wrong way must not do that."""
+    note = tmp_path / "note"
+    watchdog = Watchdog(CrashNote(str(note)), warn_s=0.05, limit_s=60.0)
+    watchdog.start()
+    try:
+        began = time.monotonic()
+        watchdog.begin_look(KEY)
+        with pytest.raises(Blocked):
+            spin()
+        assert QUERY_S <= time.monotonic() - began < 5.0
+        assert watchdog.end()
+        assert read_note(str(note)) == (None, {})
+    finally:
+        watchdog.stop()
