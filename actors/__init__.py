@@ -26,6 +26,7 @@ from .errors import (
 from .primitives import RunInfo, deprecate_patch, hook, info, now, patched, random, shield, sleep, uuid4
 from .saga import Saga, saga
 from .step import Step, step
+from .step_options import StepOptions
 from .workflow import Call, Workflow, call, workflow
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "SagaError",
     "Step",
     "StepFailed",
+    "StepOptions",
     "Workflow",
     "attempt",
     "call",

@@ -19,6 +19,7 @@ from .journal import Journal, has_key, in_order, message_of
 from .limits import EARLY_KEEP_US
 from .messages import Hook, Message, Parent, Start, Terminate
 from .names import RunKey
+from .open_step import limits_left
 from .parking import OpenCommands, Parking, open_commands, parked_again, reason_of
 from .recording import TOO_LONG, Recorder
 from .records import Folded, Outcome, Record, record_hash
@@ -267,7 +268,7 @@ class Actor:
             return self._open
         return OpenCommands(
             steps=[entry.command for entry in execution.steps.values()],
-            timers=list(execution.timers),
+            timers=[*execution.timers, *limits_left(execution)],
             children=[child.command for child in execution.children.values()],
         )
 

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from .commands import CancelChild, Close, Command, Retry, RunStep, StartChild, StartTimer
+from .commands import CancelChild, Close, Command, Retry, RunStep, StartChild, StartTimer, due_of
 from .execution import Execution
 from .fold import Fold
 from .journal import message_of
 from .messages import Message, StepResult
 from .names import RunKey
 from .open_child import ChildEnd, let_go_reason
+from .open_step import is_too_late, limits_ended, limits_left
 from .parking import open_commands
 from .parts import joined
 from .records import Outcome, Parked, Record, Summary
@@ -83,7 +84,11 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
         return Owed(
             outcome=outcome,
             closed_steps=[*steps, *(command for command in execution.closed.values() if command is not None)],
-            closed_timers=[*execution.timers, *(n for n, command in execution.closed.items() if command is None)],
+            closed_timers=[
+                *execution.timers,
+                *(n for n, command in execution.closed.items() if command is None),
+                *limits_left(execution),
+            ],
             children=[
                 child.command
                 for n, child in execution.children.items()
@@ -107,6 +112,8 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
         if isinstance(command, RunStep):
             if command.n in execution.steps:
                 asked.append(command)
+                if command.close_at_us:
+                    timers.append((str(command.n), command.close_at_us))
         elif isinstance(command, StartTimer) and command.n in execution.timers:
             timers.append((str(command.n), command.due_at_us))
     limit_us = execution.workflow.max_duration_us
@@ -124,7 +131,10 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
         if fold.retries
         else [],
         timers=timers,
-        closed_timers=[n for n, command in earlier if command is None],
+        closed_timers=[
+            *(n for n, command in earlier if command is None or command.close_at_us),
+            *(n for n in execution.limits_over if n < first and n not in closed),
+        ],
         closed_steps=[command for _, command in earlier if command is not None],
         children=[c for c in decided if isinstance(c, StartChild) and c.n in execution.children]
         if execution.children
@@ -186,13 +196,16 @@ def owed_in(key: RunKey, log: Sequence[Record]) -> Owed:
     open_now = [command for command in last.commands if command.n not in closed]
     earlier = [asked[n] for n in sorted(closed) if asked[n] not in last.commands]
     results = [body for m in last.messages if isinstance(body := message_of(m).body, StepResult)]
-    over = closed.union(body.command for body in results if body.error is None)
+    over = closed.union((body.command for body in results if body.error is None), last.fired)
     retries = {retry.n: retry for retry in last.retries if retry.n not in over}
+    retried = [(c, retries[n]) for n, c in asked.items() if n in retries and isinstance(c, RunStep)]
+    earlier += [asked[n] for n in last.fired if isinstance(asked[n], RunStep) and asked[n] not in last.commands]
+    waiting = [(c.n, due_at_us) for c in open_now if (due_at_us := due_of(c)) and c.n not in last.fired]
     return Owed(
-        steps=[command for command in open_now if isinstance(command, RunStep)],
-        retries=[(step, retries[n]) for n, step in asked.items() if n in retries and isinstance(step, RunStep)],
-        timers=[(str(c.n), c.due_at_us) for c in open_now if isinstance(c, StartTimer) and c.n not in last.fired],
-        closed_timers=[command.n for command in earlier if isinstance(command, StartTimer)],
+        steps=[command for command in open_now if isinstance(command, RunStep) and command.n not in last.fired],
+        retries=[(command, retry) for command, retry in retried if not is_too_late(command, retry)],
+        timers=[(str(n), due_at_us) for n, due_at_us in waiting],
+        closed_timers=sorted({*(c.n for c in earlier if due_of(c)), *limits_ended(log, results, asked)}),
         closed_steps=[command for command in earlier if isinstance(command, RunStep)],
         children=[command for command in open_now if isinstance(command, StartChild)],
         child_ends=list(_asked_of_children(key, last, asked)),

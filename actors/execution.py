@@ -28,7 +28,6 @@ from .commands import (
     StartChild,
     StartTimer,
     describe,
-    input_hash,
     signature,
 )
 from .errors import (
@@ -37,8 +36,6 @@ from .errors import (
     InvalidValue,
     JetrunError,
     ReplayMismatch,
-    StepFailed,
-    mixed_class,
 )
 from .failures import error_info
 from .inbox import Inbox, Waiter
@@ -47,6 +44,7 @@ from .loop import Loop, LoopTimer
 from .messages import NO_ARGS, ChildResult, Message, Parent, Ref, Start
 from .names import RunKey
 from .open_child import ChildEnd, OpenChild, child_failed, child_id, let_go_reason, take_note
+from .open_step import OpenStep, expire, run_step, run_with_fallback
 from .records import Outcome, start_hash
 from .source import asking_line, waiting_line
 from .step import Step
@@ -56,15 +54,6 @@ from .workflow import Call, Workflow
 
 R = TypeVar("R")
 CommandT = TypeVar("CommandT", bound=Command)
-
-
-class OpenStep(msgspec.Struct):
-    """A step that was asked for and has no result yet."""
-
-    command: RunStep
-    step: Step[..., Any]
-    future: asyncio.Future[Any]
-    attempt: int = 1
 
 
 class Execution:
@@ -129,6 +118,8 @@ class Execution:
         """
         self.decided: list[Command] = []
         self.closed: dict[int, RunStep | None] = {}
+        self.limits_over: list[int] = []
+        """Steps with a `schedule_to_close` that have ended before it."""
         self.child_ends: list[ChildEnd] = []
         self.uploads: dict[str, bytes] = {}
         self.inbox.refused = []
@@ -157,34 +148,18 @@ class Execution:
     def next_due(self) -> tuple[int, int] | None:
         """Tells (due, number) of the first open timer."""
         due = self._due
-        while due and due[0][1] not in self.timers:
+        while due and due[0][1] not in self.timers and due[0][1] not in self.steps:
             heapq.heappop(due)
         return due[0] if due else None
 
     def fire(self, n: int) -> None:
-        """Fires an open timer; the caller has moved the time to it."""
+        """Fires an open timer, or ends a step whose time is over; the caller has moved the time to it."""
+        if n in self.steps:
+            expire(self, n)
+            return
         _, handle = self.timers.pop(n)
         handle.n = 0
         self.loop.fire(handle)
-
-    def resolve_step(self, n: int, raw: bytes | msgspec.Raw) -> None:
-        """Gives an open step its result."""
-        entry = self.steps.pop(n)
-        if entry.future.done():
-            return
-        try:
-            value = entry.step.signature.unpack_result(raw)
-        except InvalidValue as error:
-            info = ErrorInfo(type="InvalidValue", message=str(error), code="invalid_result")
-            entry.future.set_exception(step_failed(entry.command.name, entry.attempt, info))
-        else:
-            entry.future.set_result(value)
-
-    def fail_step(self, n: int, error: ErrorInfo) -> None:
-        """Gives an open step its final failure."""
-        entry = self.steps.pop(n)
-        if not entry.future.done():
-            entry.future.set_exception(step_failed(entry.command.name, entry.attempt, error))
 
     def resolve_child(self, n: int, raw: bytes | msgspec.Raw) -> None:
         """Gives an open child its result."""
@@ -254,42 +229,19 @@ class Execution:
         return self._next - 1
 
     # --- what workflow code asks for (called on the loop) ------------------------------------------
-    async def run_step(self, step: Step[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def run_step(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         """Decides to run a step and waits for its result."""
-        packed = step.signature.pack(args, kwargs)
-        self._check_room()
-        ref, raw_args, raw_kwargs = self._claim(packed.args, packed.kwargs)
-        command = RunStep(
-            n=self._next,
-            name=step.name,
-            queue=step.queue,
-            args=raw_args,
-            kwargs=raw_kwargs,
-            ref=ref,
-            hash=input_hash(step.name.encode(), packed.hash_input),
-            timeout_us=step.timeout_us,
-            recoveries_max=step.max_recovery_attempts,
-        )
-        recorded = self._decide(command)
-        future = self.loop.create_future()
-        if recorded is not None:
-            # As the log has it: its queue and limits are those under which the step is out, whatever the code says now.
-            self.steps[command.n] = OpenStep(command=recorded, step=step, future=future)
-        try:
-            return await future
-        finally:
-            if command.n in self.steps:
-                self._close(command.n)
+        return (run_with_fallback if step.has_fallback else run_step)(self, step, args, kwargs)
 
     def start_child(self, call: Call[Any], run_id: str | None, parent_close: ParentClose) -> OpenChild:
         """Decides to start another run; its future waits for the end."""
-        self._check_room()
+        self.check_room()
         depth = self.parent.depth + 1 if self.parent is not None else 1
         if depth > CHILD_DEPTH_MAX:
             raise JetrunError(
                 f"a child of a child, {depth} levels deep; at most {CHILD_DEPTH_MAX}: flatten the workflow"
             )
-        ref, raw_args, raw_kwargs = self._claim(call.args, call.kwargs)
+        ref, raw_args, raw_kwargs = self.claim(call.args, call.kwargs)
         command = StartChild(
             n=self._next,
             workflow=call.workflow,
@@ -301,7 +253,7 @@ class Execution:
             parent_close=parent_close,
             depth=depth,
         )
-        recorded = self._decide(command)
+        recorded = self.decide(command)
         child = OpenChild(command=recorded or command, result_type=call.result_type, future=self.loop.create_future())
         child.future.add_done_callback(take_note)
         if recorded is not None:
@@ -316,20 +268,20 @@ class Execution:
             return await child.future
         finally:
             if n in self.children:
-                self._close(n)
+                self.take_back(n)
 
     def cancel_child(self, child: OpenChild, reason: str) -> None:
         """Decides to ask a child to stop, unless it has ended."""
         n = child.command.n
-        if n in self.children and self._decide(CancelChild(n=self._next, target=n, reason=reason)) is not None:
+        if n in self.children and self.decide(CancelChild(n=self._next, target=n, reason=reason)) is not None:
             self.child_ends.append(ChildEnd(child.command, "cancel", reason))
 
     async def wait_hook(self, name: str, type_: Any, type_name: str, timeout_us: int) -> Any:
         """Opens a hook and waits for a payload that fits."""
-        self._check_room()
+        self.check_room()
         n = self._next
         future = self.loop.create_future()
-        if self._decide(OpenHook(n=n, name=name, type=type_name)) is None:
+        if self.decide(OpenHook(n=n, name=name, type=type_name)) is None:
             return await future
         self.inbox.open(n, Waiter(name=name, type=type_, type_name=type_name, future=future))
         timer = self._hook_timer(name, future, timeout_us) if timeout_us and not future.done() else None
@@ -339,23 +291,31 @@ class Execution:
             if timer is not None:
                 timer.cancel()
             if self.inbox.close(n):
-                self._decide(Close(n=self._next, target=n))
+                self.decide(Close(n=self._next, target=n))
 
     def timer_started(self, handle: LoopTimer, due_at_us: int) -> None:
         """Makes a timer of the loop a command."""
-        self._check_room()
+        self.check_room()
         n = self._next
-        if self._decide(StartTimer(n=n, due_at_us=due_at_us, what=self._timer_kind)) is None:
+        if self.decide(StartTimer(n=n, due_at_us=due_at_us, what=self._timer_kind)) is None:
             return
         handle.n = n
         self.timers[n] = (due_at_us, handle)
+        self.await_time(due_at_us, n)
+
+    def await_time(self, due_at_us: int, n: int) -> None:
+        """Has `fire` called for a command at a time, while it is open."""
         heapq.heappush(self._due, (due_at_us, n))
+
+    def awaits_time_of(self, n: int) -> bool:
+        """Tells whether a command is open that fires at a time."""
+        return n in self.timers or (n in self.steps and self.steps[n].command.close_at_us > 0)
 
     def timer_cancelled(self, handle: LoopTimer) -> None:
         """Closes a timer's command."""
         if handle.n in self.timers:
             del self.timers[handle.n]
-            self._close(handle.n)
+            self.take_back(handle.n)
 
     def patched(self, patch_id: str) -> bool:
         """Tells which side of a change of code the run is on; the first call for an id decides it for good."""
@@ -363,14 +323,14 @@ class Execution:
         if side is None:
             # A log that was written before the change holds no mark here: its run stays on the old side.
             is_new = self._recorded_next() is None and (self._expected is None or self._expected_is_open)
-            side = (is_new or self._is_marked(patch_id)) and self._decide(Patch(n=self._next, id=patch_id)) is not None
+            side = (is_new or self._is_marked(patch_id)) and self.decide(Patch(n=self._next, id=patch_id)) is not None
             self._patches[patch_id] = side
         return side
 
     def deprecate_patch(self, patch_id: str) -> None:
         """Accepts the mark of a change whose old side is gone, and makes none."""
         if self._is_marked(patch_id):
-            self._decide(Patch(n=self._next, id=patch_id))
+            self.decide(Patch(n=self._next, id=patch_id))
 
     def enter_shield(self) -> None:
         """Holds a cancel back."""
@@ -398,7 +358,7 @@ class Execution:
         return self._uuids
 
     # --- inside ------------------------------------------------------------------------------------
-    def _decide(self, command: CommandT) -> CommandT | None:
+    def decide(self, command: CommandT) -> CommandT | None:
         """Takes a command down; returns it as the log has it, or None where the run is dead: it is never answered."""
         if self.loop.is_stopped:
             return None
@@ -425,16 +385,18 @@ class Execution:
         recorded = self._recorded_next()
         return isinstance(recorded, Patch) and recorded.id == patch_id
 
-    def _close(self, target: int) -> None:
+    def take_back(self, target: int) -> None:
+        """Closes an open command whose end nobody waits for."""
         step, child = self.steps.pop(target, None), self.children.pop(target, None)
-        if self._decide(Close(n=self._next, target=target)) is None:
+        if self.decide(Close(n=self._next, target=target)) is None:
             return
         if child is None:
             self.closed[target] = step.command if step is not None else None
         elif child.command.parent_close != "abandon":
             self.child_ends.append(ChildEnd(child.command, child.command.parent_close, let_go_reason(self.key)))
 
-    def _check_room(self) -> None:
+    def check_room(self) -> None:
+        """Refuses one more open command where there are too many. Raises JetrunError."""
         if len(self.steps) + len(self.timers) + len(self.inbox) + len(self.children) >= COMMANDS_OPEN_MAX:
             raise JetrunError(f"{COMMANDS_OPEN_MAX} commands are open; wait for some before asking for more")
 
@@ -445,7 +407,8 @@ class Execution:
         self.failure = ReplayMismatch(command=command, recorded=describe(recorded), asked=asked, source=source)
         self.loop.is_stopped = True
 
-    def _claim(self, args: bytes, kwargs: bytes | None) -> tuple[Ref | None, msgspec.Raw, msgspec.Raw | None]:
+    def claim(self, args: bytes, kwargs: bytes | None) -> tuple[Ref | None, msgspec.Raw, msgspec.Raw | None]:
+        """Returns arguments as a command holds them: in place, or by name where they are large."""
         if len(args) + len(kwargs or b"") > VALUE_INLINE_BYTES_MAX:
             return self._upload(packed_object(args, kwargs)), NO_ARGS, None
         return None, msgspec.Raw(args), None if kwargs is None else msgspec.Raw(kwargs)
@@ -473,11 +436,3 @@ def execution_of(workflow: Workflow[..., Any], app: str, key: RunKey, start: Mes
     assert isinstance(body, Start), "the first message of a run is its start"
     seed = f"{app}/{key}/{start.seq}/{start.at_us}"
     return Execution(workflow, app=app, key=key, started_at_us=start.at_us, seed=seed, parent=body.parent)
-
-
-def step_failed(step: str, attempts: int, error: ErrorInfo) -> StepFailed:
-    """Makes the exception that workflow code sees, an instance of the step's own class too where that is known."""
-    cls = cast("type[StepFailed]", mixed_class(StepFailed, error.type))
-    failure = cls.__new__(cls, error.message)
-    failure.step, failure.attempts, failure.error = step, attempts, error
-    return failure

@@ -14,7 +14,7 @@ import msgspec
 
 from .commands import Retry
 from .errors import ErrorInfo, MissingValue
-from .execution import Execution, OpenStep
+from .execution import Execution
 from .messages import (
     Cancel,
     ChildResult,
@@ -29,6 +29,7 @@ from .messages import (
     Tick,
     Update,
 )
+from .open_step import OpenStep, fail, resolve, try_again
 from .records import Outcome, Record
 from .verdict import Verdict
 from .work import decode_packed
@@ -181,15 +182,15 @@ class Fold:
         if entry is None:
             return  # closed meanwhile: a timeout or a cancel came first
         if body.error is None:
-            self._execution.resolve_step(body.command, self._raw(body.result, body.ref))
+            resolve(self._execution, body.command, self._raw(body.result, body.ref))
         elif body.attempt == entry.attempt:
             self._execution.failures += 1
             retry = self._retry(entry, body, body.error)
             if retry is None:
-                self._execution.fail_step(body.command, body.error)
+                fail(self._execution, body.command, body.error)
             else:
                 self.retries.append(retry)
-                entry.attempt = retry.attempt
+                try_again(self._execution, entry, retry, body.error)
 
     def _apply_child(self, body: ChildResult) -> None:
         if body.command not in self._execution.children:
@@ -210,6 +211,7 @@ class Fold:
             is_retryable=body.is_retryable,
             retry_after_us=body.retry_after_us,
             seed=f"{self._execution.key}/{body.command}",
+            elapsed_us=self._execution.loop.now_us - entry.asked_at_us,
         )
         if delay_us is None:
             return None

@@ -24,11 +24,13 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
 
     workflows: dict[str, Workflow[..., Any]] = {}
     steps: dict[str, Step[..., Any]] = {}
+    option_queues: set[str] = set()
+    """Of steps that `Step.options` has given another queue."""
 
     @classmethod
     def of(cls, *definitions: Workflow[..., Any] | Step[..., Any]) -> Registry:
         """Collects the definitions given. Raises RegistrationError when two have one name."""
-        registry = cls(workflows={}, steps={})
+        registry = cls()
         for definition in definitions:
             registry.add(definition)
         return registry
@@ -41,7 +43,7 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
             RegistrationError: One line: which module, and what is wrong with it.
         """
         names = list(names)
-        registry = cls(workflows={}, steps={})
+        registry = cls()
         for name in names:
             registry.add_module(_imported(name))
         if not registry.workflows and not registry.steps:
@@ -62,6 +64,12 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             RegistrationError: Its name is taken by another, or no JSON can fit one of its parameters or its result.
         """
+        if isinstance(definition, Step):
+            if definition.fallback is not None:
+                self.add(definition.fallback)
+            if definition.base is not definition:
+                self.option_queues.add(definition.queue)
+                definition = definition.base
         kind = "workflow" if isinstance(definition, Workflow) else "step"
         known: dict[str, Any] = self.workflows if isinstance(definition, Workflow) else self.steps
         other = known.setdefault(definition.name, definition)
@@ -78,7 +86,7 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def queues(self) -> list[str]:
         """The queues that the steps name, sorted."""
-        return sorted({step.queue for step in self.steps.values()})
+        return sorted({step.queue for step in self.steps.values()} | self.option_queues)
 
 
 def _imported(name: str) -> ModuleType:

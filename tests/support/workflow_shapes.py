@@ -75,9 +75,31 @@ async def refund(order: str) -> str:
     return f"refunded {order}"
 
 
+@step(max_retries=9, retry_delay="4s", schedule_to_close="10s", on_failure=-1)
+async def hasty(x: int) -> int:
+    return x
+
+
+@step(retry_for="9s", retry_delay="4s", on_failure=double)
+async def patient(x: int) -> int:
+    return x
+
+
 @step
 async def echo(value: Any) -> Any:
     return value
+
+
+@workflow
+async def limits(x: int) -> list[int]:
+    late = hasty.options(retry_delay="1s", queue="late", on_failure=lambda failed: failed.attempts)
+    found = list(await asyncio.gather(hasty(x), late(x), patient(x)))
+    try:
+        async with asyncio.timeout(1):
+            found.append(await hasty(7))
+    except TimeoutError:
+        found.append(await hasty.options(schedule_to_close="1h")(7))
+    return found
 
 
 # --- the workflows --------------------------------------------------------------------------------
@@ -382,6 +404,15 @@ def _pay_fails(command: RunStep, attempt: int) -> object:
     return failure if command.name == "pay" else plain(command, attempt)
 
 
+def _never_three(command: RunStep, attempt: int) -> object:
+    is_three = bytes(command.args) == b"[3]"
+    return (
+        ErrorInfo(type="OSError", message="no luck")
+        if is_three and command.name != "double"
+        else plain(command, attempt)
+    )
+
+
 def _out_of_stock(command: RunStep, attempt: int) -> object:
     return ErrorInfo(type=f"{OutOfStock.__module__}.OutOfStock", message="sold out")
 
@@ -436,6 +467,8 @@ SHAPES: tuple[Shape, ...] = (
     Shape("generator", generator, (9,)),
     Shape("large", large, (300_000,)),
     Shape("background", background),
+    Shape("limits", limits, (3,)),
+    Shape("limits_missed", limits, (3,), answer=_never_three, step_s=2.5),
     Shape("signals", signals, (), (_hook(2, "go", None),)),
     Shape("endless", endless),
     Shape("failing", failing, ("spoon",), answer=_out_of_stock),

@@ -30,6 +30,7 @@ def count(words: list[str]) -> dict[str, int]:
 async def order(order_id: str, *, express: bool = False) -> str:
     assert_type(await charge(order_id, 4200), float)
     assert_type(await charge(order_id, cents=4200), float)
+    assert_type(await charge.options(queue="slow", retry_for="1h")(order_id, cents=4200), float)
     assert_type(await hook("approval", Approval), Approval)
     return f"{order_id} {express}"
 
@@ -96,3 +97,4 @@ def takes_definitions(workflow: Workflow[[int], Approval | None], step: Step[[li
 
 
 takes_definitions(billing, count)
+takes_definitions(billing, count.options(timeout="5s", on_failure={}))
