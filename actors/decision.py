@@ -13,7 +13,7 @@ from .journal import message_of
 from .messages import Message, StepResult
 from .names import RunKey
 from .open_child import ChildEnd, let_go_reason
-from .open_step import is_too_late, limits_ended, limits_left
+from .open_step import is_too_late, limits_ended, limits_left, split_inline
 from .parking import open_commands
 from .parts import joined
 from .records import Outcome, Parked, Record, Summary
@@ -24,6 +24,8 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     """What the last decision asks to be carried out; every part is safe to repeat (R7)."""
 
     steps: list[RunStep] = []
+    inline: list[RunStep] = []
+    """Steps that the actor worker runs itself."""
     retries: list[tuple[RunStep, Retry]] = []
     timers: list[tuple[str, int]] = []
     """Names and due times; a command's number is its timer's name."""
@@ -119,10 +121,12 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
     limit_us = execution.workflow.max_duration_us
     if limit_us and (fold.has_started or is_unparked):  # where nobody knew the code, nobody knew the limit
         timers.append(("max", execution.started_at_us + limit_us))
+    queued, inline = split_inline(asked)
     first = _first_of(execution)
     earlier = [(n, command) for n, command in closed.items() if n < first] if closed else []
     return Owed(
-        steps=asked,
+        steps=queued,
+        inline=inline,
         retries=[
             (execution.steps[r.n].command, r)
             for r in fold.retries
@@ -201,8 +205,10 @@ def owed_in(key: RunKey, log: Sequence[Record]) -> Owed:
     retried = [(c, retries[n]) for n, c in asked.items() if n in retries and isinstance(c, RunStep)]
     earlier += [asked[n] for n in last.fired if isinstance(asked[n], RunStep) and asked[n] not in last.commands]
     waiting = [(c.n, due_at_us) for c in open_now if (due_at_us := due_of(c)) and c.n not in last.fired]
+    queued, inline = split_inline([c for c in open_now if isinstance(c, RunStep) and c.n not in last.fired])
     return Owed(
-        steps=[command for command in open_now if isinstance(command, RunStep) and command.n not in last.fired],
+        steps=queued,
+        inline=inline,
         retries=[(command, retry) for command, retry in retried if not is_too_late(command, retry)],
         timers=[(str(n), due_at_us) for n, due_at_us in waiting],
         closed_timers=sorted({*(c.n for c in earlier if due_of(c)), *limits_ended(log, results, asked)}),

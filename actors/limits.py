@@ -133,6 +133,9 @@ INLINE_US_MAX: Final = 30 * 1_000_000
 INLINE_AT_ONCE_MAX: Final = 64
 """Inline steps that one actor worker runs at once: tasks and threads beside its folds."""
 
+INLINE_PER_DECISION_MAX: Final = 100
+"""Of one decision; the others of it go to their queue. Their results wait in the mailbox, which has a bound, too."""
+
 HEARTBEAT_BYTES_MAX: Final = 16 * 1024
 """What a heartbeat may carry: where the work is, not the work itself."""
 

@@ -14,6 +14,7 @@ import msgspec
 
 from .commands import Command, Retry, RunStep, input_hash
 from .errors import ErrorInfo, InvalidValue, StepFailed, mixed_class
+from .limits import INLINE_PER_DECISION_MAX
 from .loop import Loop
 from .messages import OptionalRaw, Ref, StepResult
 from .records import Record
@@ -139,6 +140,12 @@ def expire(execution: Asking, n: int) -> None:
 def is_too_late(command: RunStep, retry: Retry) -> bool:
     """Tells whether a retry was decided that can only come after the call is over: it is recorded, and never made."""
     return 0 < command.close_at_us <= retry.due_at_us
+
+
+def split_inline(asked: list[RunStep]) -> tuple[list[RunStep], list[RunStep]]:
+    """Divides steps into those that are queued and those that the actor worker runs itself."""
+    inline = [command for command in asked if command.inline][:INLINE_PER_DECISION_MAX]
+    return [command for command in asked if command not in inline] if inline else asked, inline
 
 
 def limits_left(execution: Asking) -> list[int]:

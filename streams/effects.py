@@ -27,6 +27,7 @@ from ..actors.work import Work, decode_work, encode_work, token
 from .attempts import Attempts
 from .dead_letter import dead_letter
 from .family import Family
+from .inline_steps import InlineSteps
 from .letters import Letter, Unreadable
 from .ports import EXPECT_LAST, SCHEDULE, SCHEDULE_TARGET, UNKNOWN, WRONG_LAST, Broker, Delivery, Outgoing, Stored
 from .subjects import App, partition_of
@@ -109,9 +110,13 @@ class Effects:
     Args:
         actors_key: The secret that step results are checked against.
         partitions: The app's number of partitions.
+        inline: Runs inline steps; None for one that carries out no decisions, but publishes.
     """
 
-    def __init__(self, broker: Broker, app: App, *, actors_key: bytes, partitions: int) -> None:
+    def __init__(
+        self, broker: Broker, app: App, *, actors_key: bytes, partitions: int, inline: InlineSteps | None = None
+    ) -> None:
+        self._inline = inline
         self._broker = broker
         self._app = app
         self._key = actors_key
@@ -120,7 +125,10 @@ class Effects:
         self._attempts = Attempts(broker, app, actors_key=actors_key, partitions=partitions)
 
     async def carry_out(self, debts: Sequence[Debt]) -> None:
-        """Carries out all debts; on return every effect is durable (notices are sent)."""
+        """Carries out all debts; on return every effect is durable (notices are sent).
+
+        But for fresh inline steps: they are left to `run_inline`, so that no run waits for those of another.
+        """
         batch: list[_Sent] = []
         slow: list[Debt] = []
         purges: list[Debt] = []
@@ -153,6 +161,16 @@ class Effects:
                 await self._forget(debt)
             if debt.owed.outcome is not None:
                 self.notify_done(debt.key, debt.owed.outcome)
+
+    async def run_inline(self, key: RunKey, commands: Sequence[RunStep], letters: Sequence[Letter]) -> None:
+        """Runs a decision's inline steps; on return their results are durable.
+
+        Args:
+            letters: The decision's messages, as far as they are at hand.
+        """
+        works = [self._work_for(key, command, 1) for command in commands]
+        if self._inline is not None:
+            await self._inline.run(key, works, letters, self.publish)
 
     def notify_done(self, key: RunKey, outcome: Outcome) -> None:
         """Tells who listens that a run has ended; large results stay away from the notice."""
@@ -244,20 +262,22 @@ class Effects:
         return Outgoing(self._app.work_of(command.queue, key, command.n), self._work_body(key, command, 1), _IF_FREE)
 
     def _work_body(self, key: RunKey, command: RunStep, attempt: int) -> bytes:
-        return encode_work(
-            Work(
-                workflow=key.workflow,
-                run=key.run,
-                command=command.n,
-                attempt=attempt,
-                name=command.name,
-                args=command.args,
-                kwargs=command.kwargs,
-                ref=command.ref,
-                timeout_us=command.timeout_us,
-                recoveries_max=command.recoveries_max,
-                token=token(self._key, key, command.n, attempt),
-            )
+        return encode_work(self._work_for(key, command, attempt))
+
+    def _work_for(self, key: RunKey, command: RunStep, attempt: int) -> Work:
+        return Work(
+            workflow=key.workflow,
+            run=key.run,
+            command=command.n,
+            attempt=attempt,
+            name=command.name,
+            args=command.args,
+            kwargs=command.kwargs,
+            ref=command.ref,
+            timeout_us=command.timeout_us,
+            recoveries_max=command.recoveries_max,
+            heartbeat_us=command.heartbeat_us,
+            token=token(self._key, key, command.n, attempt),
         )
 
     def _timer(self, key: RunKey, name: str, due_at_us: int) -> Outgoing:
@@ -321,6 +341,13 @@ class Effects:
             message = self._retry(debt.key, command, retry)
             if debt.is_repeat or not await self._is_stored(message):
                 await self._queue(debt, command, retry.attempt, message)
+        if debt.is_repeat and debt.owed.inline:
+            await self._repeat_inline(debt)
+
+    async def _repeat_inline(self, debt: Debt) -> None:
+        commands = [c for c in debt.owed.inline if not await self._is_surely_under_way(debt, c, 1)]
+        if commands:
+            await self.run_inline(debt.key, commands, debt.letters)
 
     async def _is_stored(self, message: Outgoing) -> bool:
         try:
@@ -332,15 +359,20 @@ class Effects:
     async def _queue(self, debt: Debt, command: RunStep, attempt: int, message: Outgoing) -> None:
         """Queues an attempt unless it is queued, running or done already."""
         delay_s = _BACKOFF_FIRST_S
+        while not await self._is_surely_under_way(debt, command, attempt):
+            if await self._is_stored(message):
+                return
+            await anyio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
+
+    async def _is_surely_under_way(self, debt: Debt, command: RunStep, attempt: int) -> bool:
+        """Looks for an attempt until the server says."""
+        delay_s = _BACKOFF_FIRST_S
         while True:
             try:
-                if await self._is_under_way(debt, command, attempt):
-                    return
+                return await self._is_under_way(debt, command, attempt)
             except BrokerError as error:
-                log("effect.unclear", logging.WARNING, subject=message.subject, error=error)
-            else:
-                if await self._is_stored(message):
-                    return
+                log("effect.unclear", logging.WARNING, run=debt.key, command=command.n, error=error)
             await anyio.sleep(delay_s)
             delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Coroutine, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import anyio
 import msgspec
@@ -35,6 +35,7 @@ from .letters import Letter, Unreadable, distinct
 from .loading import HELD_THE_LOOP, Loader, Suspicion
 from .ports import Broker, Delivery
 from .slots import Pending, Slot, Slots
+from .stats import Stats
 from .subjects import App
 from .telemetry import log
 from .watchdog import Watchdog
@@ -51,16 +52,6 @@ _PAUSED_S: Final = 2.0
 """A worker that was stopped this long between a decision and its effects is not alone with them: another may have acted."""
 
 _HEADERS_ROOM: Final = 1024
-
-
-class Stats(NamedTuple):
-    """Counters of one worker since its start."""
-
-    messages: int
-    appends: int
-    refused_appends: int
-    loads: int
-    dead: int
 
 
 class TurnOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -426,7 +417,19 @@ class Turns:
         for part in stored:
             if part.decision.verdicts:
                 await self._bury_refused(part)
+            if part.decision.records and part.actor.owed.inline and not is_late:
+                self._turns += 1
+                self._host.spawn(self._run_inline, part)
+            else:
+                self._settle(part)
+
+    async def _run_inline(self, part: Pending) -> None:
+        """Ends a turn whose effects take time; other runs do not wait for it (R7)."""
+        try:
+            await self._effects.run_inline(part.actor.key, part.actor.owed.inline, part.letters)
             self._settle(part)
+        finally:
+            self._end_turn()
 
     def _debt(self, actor: Actor, *, is_repeat: bool, part: Pending | None = None) -> Debt:
         journal = actor.journal

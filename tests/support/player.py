@@ -141,7 +141,7 @@ class Player:
     def _owe(self, owed: Owed) -> None:
         self.debts.append(owed)
         now_us = self.rig.actor.journal.now_us
-        for command in owed.steps:
+        for command in (*owed.steps, *owed.inline):
             self._work(command, 1, now_us)
         for command, retry in owed.retries:
             self._work(command, retry.attempt, retry.due_at_us)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from jetrun.actors import StepFailed, Workflow, step, workflow
@@ -269,3 +270,25 @@ def test_fatal_failure_leaves_no_limit_behind() -> None:
 
     assert rig.owed.closed_timers == [1]
     assert [command.name for command in rig.owed.steps] == ["double"]
+
+
+# --- inline -----------------------------------------------------------------------------------------
+
+
+def test_inline_steps_are_owed_apart_whoever_reads_the_log() -> None:
+    """A worker without the code finds them owed, too; of many, the first hundred."""
+
+    @workflow
+    async def wide(count: int) -> list[int]:
+        near = double.options(inline=True)
+        return await asyncio.gather(*(near(n) for n in range(count)), double(count))
+
+    rig = LogRig(wide)
+    rig.start(120)
+    assert [command.n for command in rig.owed.inline] == list(range(1, 101))
+    assert [command.n for command in rig.owed.steps] == list(range(101, 122))
+    owed = rig.owed
+
+    rig.deploy(None)
+
+    assert (rig.owed.inline, rig.owed.steps) == (owed.inline, owed.steps)
