@@ -418,6 +418,7 @@ class Effects:
             for command in owed.closed_steps:
                 subjects.append((app.work, app.work_of(command.queue, key, command.n)))
                 subjects.append((app.work, app.retry(key, command.n)))
+        subjects += [(app.index, app.details_of(key, c.n)) for c in owed.closed_steps if c.heartbeat_us]
         if is_end and (debt.is_repeat or len(owed.closed_timers) > _LITERAL_PURGES_MAX):
             subjects.append((app.timers, app.timers_of_run(key)))
         else:

@@ -150,7 +150,7 @@ class InlineSteps:
             (0, work.command),
             work,
             step,
-            Bench(self._broker, self._app, loop, self._threads, owner),
+            Bench(self._broker, self._app, loop, self._threads, self._worker, owner),
             started_at_us=started_at_us,
             on_end=on_end,
             on_exit=_ignore,

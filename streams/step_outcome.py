@@ -125,6 +125,12 @@ def timed_out(work: Work) -> Failed:
     return Failed(_info(TimeoutError, text, "step_timeout"))
 
 
+def silent(work: Work) -> Failed:
+    """The attempt said nothing for the step's `heartbeat_timeout`."""
+    text = f"step {work.name!r} gave no heartbeat for {work.heartbeat_us / 1_000_000:g} s"
+    return Failed(_info(TimeoutError, text, "heartbeat_timeout"))
+
+
 def cancelled(work: Work) -> Failed:
     """The run no longer waits for the step."""
     return Failed(_info(CancelledError, f"step {work.name!r} was cancelled", "cancelled"), is_retryable=False)
