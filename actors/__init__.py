@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .attempt import Attempt, attempt
 from .child import ChildHandle, start_child
+from .completion import complete_later
 from .errors import (
     ChildFailed,
     CompensationFailure,
@@ -54,6 +55,7 @@ __all__ = [
     "Workflow",
     "attempt",
     "call",
+    "complete_later",
     "deprecate_patch",
     "hook",
     "info",

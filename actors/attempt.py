@@ -89,6 +89,11 @@ class Attempt:
         """When the attempt times out, by the worker's clock; None for never."""
         return _EPOCH + timedelta(microseconds=self.deadline_at_us) if self.deadline_at_us else None
 
+    @property
+    def completion_token(self) -> str:
+        """What completes this step from outside after `complete_later()`: a secret, for whoever is to give the result."""
+        return f"{self.idempotency_key}/{self.number}/{self._token}"
+
     # --- heartbeats --------------------------------------------------------------------------
     def heartbeat(self, details: object = msgspec.UNSET) -> None:
         """Says that the attempt goes on, and where it is: after a crash or a failure the next attempt reads the details.

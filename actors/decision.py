@@ -199,7 +199,8 @@ def owed_in(key: RunKey, log: Sequence[Record]) -> Owed:
     closed = {command.target for command in last.commands if isinstance(command, Close)}
     open_now = [command for command in last.commands if command.n not in closed]
     earlier = [asked[n] for n in sorted(closed) if asked[n] not in last.commands]
-    results = [body for m in last.messages if isinstance(body := message_of(m).body, StepResult)]
+    bodies = [message_of(m).body for m in last.messages]
+    results = [body for body in bodies if isinstance(body, StepResult) and not body.is_deferred]
     over = closed.union((body.command for body in results if body.error is None), last.fired)
     retries = {retry.n: retry for retry in last.retries if retry.n not in over}
     retried = [(c, retries[n]) for n, c in asked.items() if n in retries and isinstance(c, RunStep)]

@@ -32,6 +32,7 @@ class _StepView(msgspec.Struct):
     result: msgspec.Raw = msgspec.Raw(b"null")
     ref: Ref | None = None
     error: ErrorInfo | None = None
+    is_deferred: bool = False
     worker: str = ""
     started_at_us: int = 0
     ended_at_us: int = 0
@@ -107,7 +108,9 @@ def _message(record: Record, folded: Folded) -> Iterator[Event]:
         data = {"attempt": view.attempt, "worker": view.worker}
         if view.ended_at_us:
             data["duration_us"] = view.ended_at_us - view.started_at_us
-        if view.error is None:
+        if view.is_deferred:
+            yield event("step.deferred", "completed later", view.command, **data)
+        elif view.error is None:
             shown = _shown(view.result, view.ref)
             yield event("step.completed", shown, view.command, **data, result=_plain(view.result, view.ref))
         else:

@@ -179,8 +179,8 @@ class Fold:
 
     def _apply_step(self, body: StepResult) -> None:
         entry = self._execution.steps.get(body.command)
-        if entry is None:
-            return  # closed meanwhile: a timeout or a cancel came first
+        if entry is None or body.is_deferred:
+            return  # closed meanwhile: a timeout or a cancel came first; or completed later
         if body.error is None:
             resolve(self._execution, body.command, self._raw(body.result, body.ref))
         elif body.attempt == entry.attempt:

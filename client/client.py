@@ -16,6 +16,7 @@ from ..streams.dead_letter import DeadLetter
 from ..streams.jetstream import JetStream
 from ..streams.ports import Broker
 from ..streams.subjects import App
+from . import completion
 from .catalog import Catalog
 from .fleet import Fleet, QueueState, Worker
 from .handle import RunHandle
@@ -167,6 +168,32 @@ class Client:
     async def cancel(self, run: str, *, reason: str = "", wait: bool = False) -> StatusWord:
         """Asks a run, given as `workflow/run`, to stop; as `RunHandle.cancel`."""
         return await self.get(run).cancel(reason=reason, wait=wait)
+
+    # --- steps ------------------------------------------------------------------------------------
+    async def complete_step(self, token: str, result: object = None) -> None:
+        """Gives a step that has ended by `complete_later()` its result; durable on return. Idempotent: the first counts.
+
+        Nothing happens where nobody waits any more: the step was completed, timed out or cancelled, or its run has
+        ended. A result that does not fit the step's type fails it (`invalid_result`).
+
+        Args:
+            token: What the step's `attempt().completion_token` gave.
+
+        Raises:
+            InvalidValue: That can be no token, or the result cannot be sent. One that is false becomes a dead letter.
+            StreamFull, NotProvisioned, OutcomeUnknown: As the broker says; the same call again is safe.
+        """
+        await completion.complete(self._session, token, result)
+
+    async def fail_step(self, token: str, error: BaseException | str) -> None:
+        """Tells that an attempt which has ended by `complete_later()` has failed; durable on return. Idempotent.
+
+        It is tried again as the step's options say, with a new token; not after a `FatalError`.
+
+        Raises:
+            InvalidValue, StreamFull, NotProvisioned, OutcomeUnknown: As `complete_step`.
+        """
+        await completion.fail(self._session, token, error, now_us=self._session.broker.now_us())
 
     # --- lists ------------------------------------------------------------------------------------
     def list(

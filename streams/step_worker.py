@@ -43,7 +43,15 @@ from .ports import Broker, Delivery, Outgoing
 from .results import Report, Results
 from .running_step import Bench, Catalogue, RunningStep
 from .step_notices import StepBeat, decode_stop, encode_notice, loads, step_started
-from .step_outcome import Failed, StepOutcome, Succeeded, result_body, too_large, unknown_step, worker_died
+from .step_outcome import (
+    Failed,
+    StepOutcome,
+    Succeeded,
+    result_body,
+    too_large,
+    unknown_step,
+    worker_died,
+)
 from .subjects import App
 from .telemetry import log
 from .threads import Threads
@@ -292,7 +300,7 @@ class StepWorker:
 
     def _report(self, held: Held, work: Work, outcome: StepOutcome) -> None:
         running = held.running
-        if running is not None and (isinstance(outcome, Succeeded) or not outcome.is_retryable):
+        if running is not None and not (isinstance(outcome, Failed) and outcome.is_retryable):
             is_known = running.voice is not None and running.voice.has_stored
             held.leaves_details = is_known or running.attempt.has_heard
         if isinstance(outcome, Succeeded) and len(outcome.result) > self._inline_bytes_max:
