@@ -63,12 +63,13 @@ async def follow_run(connection: Connection, key: RunKey) -> None:
     from ..client.reader import Reader
 
     reader = Reader(connection.broker, connection.app)
-    if await reader.last(key) is None:
-        output.complain(f"{key} has no record yet: waiting for it to begin")
     lines = EventLines(connection.out, with_run=False)
-    async with shown_progress(connection, key, lines), closing(reader.tail(key)) as tailed:
-        async for event in tailed:
-            lines.show(key, event)
+    async with shown_progress(connection, key, lines):
+        if await reader.last(key) is None:
+            output.complain(f"{key} has no record yet: waiting for it to begin")
+        async with closing(reader.tail(key)) as tailed:
+            async for event in tailed:
+                lines.show(key, event)
 
 
 async def _follow_many(connection: Connection, workflow: str | None) -> None:

@@ -16,8 +16,8 @@ from ..streams.dead_letter import DeadLetter
 from ..streams.jetstream import JetStream
 from ..streams.ports import Broker
 from ..streams.subjects import App
-from . import completion
 from .catalog import Catalog
+from .completion import complete, fail
 from .fleet import Fleet, QueueState, Worker
 from .handle import RunHandle
 from .reader import RunEvent
@@ -183,7 +183,7 @@ class Client:
             InvalidValue: That can be no token, or the result cannot be sent. One that is false becomes a dead letter.
             StreamFull, NotProvisioned, OutcomeUnknown: As the broker says; the same call again is safe.
         """
-        await completion.complete(self._session, token, result)
+        await complete(self._session, token, result)
 
     async def fail_step(self, token: str, error: BaseException | str) -> None:
         """Tells that an attempt which has ended by `complete_later()` has failed; durable on return. Idempotent.
@@ -193,7 +193,7 @@ class Client:
         Raises:
             InvalidValue, StreamFull, NotProvisioned, OutcomeUnknown: As `complete_step`.
         """
-        await completion.fail(self._session, token, error, now_us=self._session.broker.now_us())
+        await fail(self._session, token, error, now_us=self._session.broker.now_us())
 
     # --- lists ------------------------------------------------------------------------------------
     def list(
