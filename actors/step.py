@@ -57,8 +57,9 @@ class Step(Generic[P, R]):
     def options(self, **given: Unpack[StepOptions]) -> Step[P, R]:
         """Returns the step with other options for the calls made by way of it: `charge.options(timeout="5s")("o-1")`.
 
-        What is not given stays as `@step` has it. Options are no part of what replay compares. A queue that no step
-        names in a module has to be provisioned by name (`wfctl provision --queue`).
+        What is not given stays as `@step` has it. Options are no part of what replay compares. A queue is found by
+        provisioning and workers where a module holds the result (`by_card = charge.options(queue="cards")`); one that is
+        named inside a workflow alone has to be provisioned and served by name, or its work waits for ever.
 
         Raises:
             DefinitionError: An option is unknown or cannot work.
