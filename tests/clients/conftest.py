@@ -1,4 +1,4 @@
-"""An engine for who has no library, with two of the examples."""
+"""An engine for who has no library, with some of the examples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.fleet import Fleet, running_fleet
 
 @pytest.fixture(scope="session")
 def fleet(nats_url: str) -> Iterator[Fleet]:
-    with running_fleet(nats_url, ["examples.orders", "examples.large_values"]) as fleet:
+    with running_fleet(nats_url, ["examples.orders", "examples.large_values", "examples.contract"]) as fleet:
         yield fleet
 
 
