@@ -234,7 +234,8 @@ class StepWorker:
 
     async def _take_if_open(self, held: Held, work: Work, deliveries: int) -> None:
         is_open = await self._doubts.is_open(work)
-        details = await read_details(self._broker, self._app, work) if is_open else None
+        is_again = deliveries > 1 or work.attempt > 1
+        details = await read_details(self._broker, self._app, work) if is_open and is_again else None
         if self._held.get(held.identity) is not held:
             return  # given up meanwhile
         if is_open:

@@ -5,7 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, assert_type
 
-from jetrun.actors import Call, ChildHandle, Saga, Step, Workflow, call, hook, saga, start_child, step, workflow
+from jetrun.actors import (
+    Call,
+    ChildHandle,
+    Saga,
+    Step,
+    Workflow,
+    attempt,
+    call,
+    complete_later,
+    hook,
+    saga,
+    start_child,
+    step,
+    workflow,
+)
 from jetrun.actors.records import Record
 from jetrun.client import Client, DeadLetter, Event, RunHandle, RunStatus, RunSummary
 
@@ -24,6 +38,15 @@ async def charge(order_id: str, cents: int) -> float:
 @step(queue="slow")
 def count(words: list[str]) -> dict[str, int]:
     return {word: words.count(word) for word in words}
+
+
+@step
+async def resumed() -> int:
+    assert_type(attempt().last_heartbeat_as(Approval), Approval | None)
+    assert_type(attempt().completion_token, str)
+    attempt().heartbeat(Approval(ok=True, reviewer="ann"))
+    attempt().progress(0.5, "half-way")
+    complete_later()
 
 
 @workflow
@@ -81,6 +104,8 @@ async def client_side(client: Client) -> None:
     assert_type(await bill.result(), Approval | None)
     takes_any_handle(bill)
 
+    assert_type(await client.complete_step("token", Approval(ok=True, reviewer="ann")), None)
+    assert_type(await client.fail_step("token", ValueError()), None)
     assert_type(client.get(billing, "b-7"), RunHandle[Approval | None])
     assert_type(client.get("order/o-1"), RunHandle[Any])
     assert_type([run async for run in client.list(status="running", limit=5)], list[RunSummary])
