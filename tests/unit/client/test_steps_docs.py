@@ -38,7 +38,7 @@ async def test_steps_of_the_page_run(page: Any) -> None:
 
     @workflow
     async def loading() -> int:
-        return await page.load(["a", "b"]) + await page.total([1, 2])
+        return int(await page.load(["a", "b"]) + await page.total([1, 2]))
 
     @workflow
     async def signing() -> bool:
