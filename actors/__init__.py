@@ -19,11 +19,14 @@ from .errors import (
     InvalidValue,
     JetrunError,
     NotDeterministic,
+    NotDurable,
     NotInWorkflow,
     RetryableError,
     SagaError,
     StepFailed,
+    WorkerLost,
 )
+from .link import continue_as_new
 from .primitives import RunInfo, deprecate_patch, hook, info, now, patched, random, shield, sleep, uuid4
 from .saga import Saga, saga
 from .step import Step, step
@@ -44,6 +47,7 @@ __all__ = [
     "InvalidValue",
     "JetrunError",
     "NotDeterministic",
+    "NotDurable",
     "NotInWorkflow",
     "RetryableError",
     "RunInfo",
@@ -52,10 +56,12 @@ __all__ = [
     "Step",
     "StepFailed",
     "StepOptions",
+    "WorkerLost",
     "Workflow",
     "attempt",
     "call",
     "complete_later",
+    "continue_as_new",
     "deprecate_patch",
     "hook",
     "info",

@@ -8,22 +8,22 @@ could not decide (code differs, workflow unknown, blocked) parks: its messages a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from .decision import Decision, Owed, ends_of_children, owed_in, owed_of
 from .early import early_timer, end_of_wait, unclaimed
-from .execution import Execution, execution_of
+from .execution import Execution, execution_of, link_execution
 from .fold import Fold, refs_of
-from .journal import Journal, has_key, in_order, message_of
-from .limits import EARLY_KEEP_US
+from .journal import Journal, in_order, message_of
+from .limits import EARLY_KEEP_US, RECORDS_MAX, RECORDS_WARN
 from .messages import Hook, Message, Parent, Start, Terminate
 from .names import RunKey
 from .open_step import limits_left
 from .parking import OpenCommands, Parking, open_commands, parked_again, reason_of
-from .recording import TOO_LONG, Recorder
-from .records import Folded, Outcome, Record, record_hash
-from .replay import Replay, Unfinished
+from .recording import Recorder
+from .records import Continued, Folded, Outcome, Record, record_hash
+from .replay import Code, Replay, Unfinished
+from .seen import has_key
 from .signals import Blocked
 from .turn import Turn, divide
 from .verdict import Verdict
@@ -58,7 +58,9 @@ class Actor:
         code = workflow.code_hash if workflow is not None else ""
         self._early_keep_us = early_keep_us
         self._parking = Parking(self.journal, code)
-        self._recorder = Recorder(self.journal, by=by, code=code)
+        self._recorder = Recorder(
+            self.journal, by=by, code=code, records_max=workflow.records_max if workflow is not None else RECORDS_MAX
+        )
         self._execution: Execution | None = None
         self._halt: tuple[str, str] | None = None
         """Code and reason of why it cannot decide."""
@@ -69,21 +71,26 @@ class Actor:
         self._unfinished: Decision | None = None
 
     # --- loading --------------------------------------------------------------------------------
-    def read(self, record: Record, *, digest: str, seq: int, is_alone: bool = False) -> None:
-        """Takes the next record of the log in. Raises BadLog when it does not follow."""
+    def read(self, record: Record, *, digest: str, seq: int, is_alone: bool = False, is_link: bool = False) -> None:
+        """Takes the next record of the log in, from the first or from where its link begins.
+
+        Raises:
+            BadLog: It does not follow.
+        """
         self._parking.read(record)
-        self.journal.add(record, digest=digest, seq=seq, is_alone=is_alone)
+        self.journal.add(record, digest=digest, seq=seq, is_alone=is_alone, is_link=is_link)
         self._log.append(record)
 
     def refs(self) -> set[str]:
         """Names the large values that a replay needs."""
         if self.journal.has_ended:
             return set()
-        return _refs_in(folded for record in self._log for folded in record.messages)
+        refs = _refs_in(folded for record in self._log for folded in (*record.messages, *record.carried))
+        return refs.union(*(_ref_of(record.continued) for record in self._log))
 
     def kept_refs(self) -> set[str]:
-        """Names the large values of messages that wait for the next decision: the run is paused, or not yet started."""
-        return _refs_in(self.journal.backlog)
+        """Names the large values that the next decision needs whatever comes: of messages that wait, of a link that begins."""
+        return _refs_in(self.journal.backlog) | _ref_of(self.journal.continued)
 
     def replay(self, objects: Mapping[str, bytes]) -> Iterator[None]:
         """Rebuilds the execution from what was read, yielding between decisions so that the caller can yield to others.
@@ -148,7 +155,9 @@ class Actor:
                 return self._park(turn, nonce)
             return Decision(records=[], parts=[], folded=[], verdicts=turn.verdicts, rest=turn.rest, uploads={})
         if not turn.is_deciding:
-            return self._end(turn, TOO_LONG, nonce) if self._recorder.is_last else self._keep(turn, nonce)
+            return (
+                self._end(turn, self._recorder.too_long, nonce) if self._recorder.is_last else self._keep(turn, nonce)
+            )
         if self.journal.parked is not None and isinstance(turn.taken[0].body, Terminate):
             return self._terminate(turn, nonce)
         if self.workflow is None:
@@ -177,7 +186,7 @@ class Actor:
         for raw, record, seq in zip(decision.records, decision.parts, seqs, strict=True):
             self.journal.add(record, digest=record_hash(raw), seq=seq)
         self._unfinished = None
-        if self.journal.has_ended:
+        if self.journal.has_ended or self.journal.continued is not None:
             self.close()
 
     @property
@@ -186,6 +195,11 @@ class Actor:
         its log is gone.
         """
         return self._halt is not None or self.journal.parked is not None or self.journal.is_expired
+
+    def has_grown_long(self, records: int) -> bool:
+        """Tells whether with these newest records the run has passed the bound at which it should continue as new."""
+        bound = self.workflow.records_warn if self.workflow is not None else RECORDS_WARN
+        return self.journal.k >= bound and self.journal.records - records < bound <= self.journal.records
 
     @property
     def listener(self) -> Parent | None:
@@ -209,26 +223,41 @@ class Actor:
         messages = turn.taken
         if self.journal.backlog:
             messages = in_order([*map(message_of, self.journal.backlog), *messages])
-        execution = self._execution or self._begin(workflow, messages[0])
-        execution.begin_decision()
+        execution, continued = self._execution, None
+        if execution is None:
+            continued = self.journal.continued
+            execution = self._begin(workflow, messages[0])
+        execution.begin_decision(records=self.journal.records + 1)
         fold = Fold(execution, objects=objects, is_paused=self.journal.is_paused)
+        if continued is not None:
+            fold.begin_link(continued)
         kept = fold.apply_all(messages)
         if execution.failure is not None:
             raise execution.failure
-        if fold.outcome is None and self._recorder.is_last:
-            fold.end(TOO_LONG)
+        if fold.outcome is None and fold.renewal is None and self._recorder.is_last:
+            fold.end(self._recorder.too_long)
         self.owed = owed_of(execution, fold, is_unparked=self.journal.parked is not None)
         return self._recorder.decided(turn, execution, fold, nonce, kept=kept)
 
-    def _begin(self, workflow: Workflow[..., Any], start: Message) -> Execution:
-        self._execution = execution_of(workflow, self.app, self.key, start)
-        return self._execution
+    def _begin(self, workflow: Workflow[..., Any], first: Message) -> Execution:
+        journal = self.journal
+        if journal.link is None:
+            execution = execution_of(workflow, self.app, self.key, first)
+        else:
+            parent = journal.start.parent if journal.start is not None else None
+            execution = link_execution(workflow, self.app, self.key, journal.link, parent)
+        self._hold(execution)
+        return execution
+
+    def _hold(self, execution: Execution | None) -> None:
+        self._execution = execution
 
     def _replay(
         self, workflow: Workflow[..., Any], objects: Mapping[str, bytes], *, left: Sequence[Message] = ()
     ) -> Iterator[None]:
         self.close()
-        replay = Replay(self._log, partial(self._begin, workflow), objects, self._early_keep_us)
+        code = Code(workflow=workflow, app=self.app, key=self.key, hold=self._hold)
+        replay = Replay(self._log, code, objects, self._early_keep_us)
         yield from replay.run()
         self._log = []
         self.owed = replay.owed
@@ -323,6 +352,10 @@ class Actor:
             start=None,
         )
         return self._recorder.expired(turn, nonce)
+
+
+def _ref_of(continued: Continued | None) -> set[str]:
+    return {continued.ref.sha256} if continued is not None and continued.ref is not None else set()
 
 
 def _refs_in(messages: Iterable[Folded]) -> set[str]:

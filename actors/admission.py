@@ -11,7 +11,20 @@ from .execution import Execution
 from .fold import is_due
 from .journal import Journal
 from .limits import HOOKS_KEPT_MAX
-from .messages import Cancel, ChildResult, Hook, Message, Pause, Resume, Start, StepResult, Terminate, Tick, Update
+from .messages import (
+    CONTINUED,
+    Cancel,
+    ChildResult,
+    Hook,
+    Message,
+    Pause,
+    Resume,
+    Start,
+    StepResult,
+    Terminate,
+    Tick,
+    Update,
+)
 from .records import StartMark, start_hash
 from .verdict import Verdict
 from .workflow import Workflow
@@ -99,11 +112,21 @@ def _judge_unstarted(message: Message, journal: Journal) -> Verdict | None:
 def _is_needed(message: Message, journal: Journal, execution: Execution | None) -> bool:
     """Tells whether a message changes a run that goes on."""
     body = message.body
+    if (
+        isinstance(body, (StepResult, ChildResult))
+        and journal.link is not None
+        and body.command <= journal.link.commands
+    ):
+        return False  # an earlier link's, which has ended with it
     if isinstance(body, StepResult):
         return execution is None or body.command in execution.steps
     if isinstance(body, ChildResult):
         return execution is None or body.command in execution.children
     if isinstance(body, Tick):
+        if journal.rests_until_us:
+            return True  # by its time it tells whether the next try may begin
+        if journal.continued is not None and journal.link is not None and journal.status == "running":
+            return body.wake == CONTINUED and body.n == journal.link.n  # others are an earlier link's
         # Without the code nobody knows which timers are open: the tick is kept by parking the run.
         return journal.is_behind or execution is None or is_due(execution, message.at_us)
     if isinstance(body, Resume):

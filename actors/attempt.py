@@ -41,9 +41,11 @@ class Attempt:
         "_heard",
         "_token",
         "_voice",
+        "asked_at_us",
         "command",
         "deadline_at_us",
         "is_cancelled",
+        "is_in_place",
         "number",
         "run",
         "step",
@@ -62,6 +64,7 @@ class Attempt:
         token: str = "",
         heard: bytes | None = None,
         voice: Callable[[], Voice] | None = None,
+        asked_at_us: int = 0,
     ) -> None:
         self._token = token
         self._heard = heard
@@ -71,11 +74,17 @@ class Attempt:
         self.step = step
         """Name of the step."""
         self.command = command
-        """Number of the command within the run, the same for all attempts."""
+        """Number of the command within the run, the same for all attempts; in a workflow with `durable=False`, of the step
+        within the body, in the order of the calls.
+        """
         self.number = number
         """1 for the first attempt, 2 for the first retry. Redeliveries of one attempt share its number."""
         self.deadline_at_us = deadline_at_us
         """When the attempt times out, by the worker's clock; 0 for never."""
+        self.asked_at_us = asked_at_us
+        """When the attempt was asked for, by the server's clock: the same when it is handed out again."""
+        self.is_in_place = False
+        """Whether it runs within the body of a workflow with `durable=False`."""
         self.is_cancelled = False
         """True once nobody waits for the result any more. Async steps also get `CancelledError`; sync ones look here."""
 
@@ -168,7 +177,7 @@ class Attempt:
         return f"<attempt {self.number} of step {self.step!r}, {self.idempotency_key}>"
 
 
-CURRENT: Final[ContextVar[Attempt]] = ContextVar("jetrun_attempt")
+CURRENT: Final[ContextVar[Attempt | None]] = ContextVar("jetrun_attempt", default=None)
 """Set by the step worker, in the context of the step's own task or thread."""
 
 
@@ -178,7 +187,7 @@ def attempt() -> Attempt:
     Raises:
         NotInStep: Called outside a step, or in one that was called as a plain function.
     """
-    found = CURRENT.get(None)
+    found = CURRENT.get()
     if found is None:
         raise NotInStep("attempt() asked where no step worker runs a step; as a plain function a step has no attempt")
     return found

@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar, cast
 from .commands import ParentClose
 from .errors import DefinitionError
 from .execution import Execution
-from .names import check_token
+from .names import check_run_id, check_token
 from .open_child import OpenChild
 from .primitives import execution_of
 from .workflow import Call
@@ -41,6 +41,11 @@ class ChildHandle(Generic[R]):
         """The child's run id."""
         return self._child.command.run
 
+    @property
+    def app(self) -> str:
+        """The app that it runs in."""
+        return self._child.command.app or self._execution.app
+
     async def result(self) -> R:
         """Waits for the child's end and returns its result; any number of times.
 
@@ -57,10 +62,12 @@ class ChildHandle(Generic[R]):
         self._execution.cancel_child(self._child, reason)
 
     def __repr__(self) -> str:
-        return f"<child {self.workflow}/{self.run_id}>"
+        return f"<child {self._child.command.address}>"
 
 
-def start_child(call: Call[R], /, *, run_id: str | None = None, parent_close: ParentClose = "cancel") -> ChildHandle[R]:
+def start_child(
+    call: Call[R], /, *, run_id: str | None = None, parent_close: ParentClose = "cancel", app: str = ""
+) -> ChildHandle[R]:
     """Starts another run from within a workflow, and goes on.
 
     Args:
@@ -68,10 +75,11 @@ def start_child(call: Call[R], /, *, run_id: str | None = None, parent_close: Pa
         run_id: By default `<workflow>-<run id>-<command>` of the parent. One that is taken fails the child as `refused`.
         parent_close: What becomes of the child when the parent ends first: `cancel` asks it to stop, `terminate` ends it
             at once, `abandon` lets it go on.
+        app: Where it runs; by default in the parent's app. An app that is not on the server fails the child as `refused`.
 
     Raises:
         DefinitionError: There is no such `parent_close`.
-        InvalidName: The run id cannot be a token.
+        InvalidName: The run id, or the app's name, cannot be a token.
         JetrunError: Too many commands are open, or children are nested too deeply.
         NotInWorkflow: No workflow is running.
     """
@@ -79,5 +87,7 @@ def start_child(call: Call[R], /, *, run_id: str | None = None, parent_close: Pa
     if parent_close not in _CLOSES:
         raise DefinitionError(f"parent_close={parent_close!r}; use one of {', '.join(_CLOSES)}")
     if run_id is not None:
-        check_token("run id", run_id)
-    return ChildHandle(execution, execution.start_child(call, run_id, parent_close))
+        check_run_id(run_id)
+    if app:
+        check_token("app name", app)
+    return ChildHandle(execution, execution.start_child(call, run_id, parent_close, app))

@@ -71,6 +71,13 @@ class StartChild(_Command, frozen=True, kw_only=True, tag="child"):
     """Of the arguments, as `records.start_hash` makes it."""
     parent_close: ParentClose = "cancel"
     depth: int = 1
+    app: str = ""
+    """Where it runs, if that is another app than its parent's."""
+
+    @property
+    def address(self) -> str:
+        """Names the child as a person writes it."""
+        return f"{self.app}:{self.workflow}/{self.run}" if self.app else f"{self.workflow}/{self.run}"
 
 
 class CancelChild(_Command, frozen=True, kw_only=True, tag="cancel_child"):
@@ -126,7 +133,7 @@ def signature(command: Command) -> tuple[str, str, str]:
         case OpenHook():
             return ("hook", command.name, "")
         case StartChild():
-            return ("child", f"{command.workflow}/{command.run}", command.hash)
+            return ("child", command.address, command.hash)
         case CancelChild():
             return ("cancel_child", "", str(command.target))
         case Patch():
@@ -149,7 +156,7 @@ def describe(command: Command | None) -> str:
             return f"hook {command.name!r}"
         case StartChild():
             shown = bytes(command.args)[:200].decode(errors="replace")
-            return f"child {command.workflow}/{command.run} with {shown if command.ref is None else command.ref.sha256[:12]}"
+            return f"child {command.address} with {shown if command.ref is None else command.ref.sha256[:12]}"
         case CancelChild():
             return f"cancel of child command {command.target}"
         case Patch():

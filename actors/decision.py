@@ -15,7 +15,7 @@ from .names import RunKey
 from .open_child import ChildEnd, let_go_reason
 from .open_step import is_too_late, limits_ended, limits_left, split_inline
 from .parking import open_commands
-from .parts import joined
+from .parts import joined, since_last_link
 from .records import Outcome, Parked, Record, Summary
 from .verdict import Verdict
 
@@ -34,6 +34,10 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     children: list[StartChild] = []
     child_ends: list[ChildEnd] = []
     outcome: Outcome | None = None
+    is_continued: bool = False
+    """The run's link has ended: what it has asked for is over, and the next one is to begin."""
+    rests_until_us: int = 0
+    """When that is to be, where the workflow has failed and is tried again; 0 for at once."""
     is_start: bool = False
     parked: Parked | None = None
     is_unparked: bool = False
@@ -62,12 +66,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 def summary_of(execution: Execution, fold: Fold) -> Summary:
     """Tells where the run stands after a decision."""
     outcome = fold.outcome
-    ended = outcome is not None
+    ended = outcome is not None or fold.renewal is not None
     hooks = [] if ended else execution.inbox.shown()
     return Summary(
         status=outcome.status if outcome is not None else "paused" if fold.is_paused else "running",
         started_at_us=execution.started_at_us,
-        ended_at_us=execution.loop.now_us if ended else 0,
+        ended_at_us=execution.loop.now_us if outcome is not None else 0,
         commands=execution.last_command,
         steps_open=0 if ended else len(execution.steps),
         timers_open=0 if ended else len(execution.timers),
@@ -81,10 +85,13 @@ def summary_of(execution: Execution, fold: Fold) -> Summary:
 def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> Owed:
     """Lists what a decision asks for and is still open at its end."""
     outcome = fold.outcome
-    if outcome is not None:
+    if outcome is not None or fold.renewal is not None:
+        status = outcome.status if outcome is not None else "continued"
         steps = [entry.command for entry in execution.steps.values()]
         return Owed(
             outcome=outcome,
+            is_continued=outcome is None,
+            rests_until_us=fold.renewal.due_at_us if fold.renewal is not None else 0,
             closed_steps=[*steps, *(command for command in execution.closed.values() if command is not None)],
             closed_timers=[
                 *execution.timers,
@@ -100,7 +107,7 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
                 *(end for end in execution.child_ends if end.command.n < _first_of(execution)),
                 *ends_of_children(
                     execution.key,
-                    outcome.status,
+                    status,
                     (child.command for n, child in execution.children.items() if n < _first_of(execution)),
                 ),
             ],
@@ -182,15 +189,19 @@ def owed_in(key: RunKey, log: Sequence[Record]) -> Owed:
     *_, (last, is_open_ended) = joined(log)
     if is_open_ended:
         return Owed()  # whoever makes the missing parts carries out all of them
+    log = since_last_link(log)
     asked = {command.n: command for record in log for command in record.commands}
-    if last.outcome is not None:
+    if last.outcome is not None or last.continued is not None:
+        status = last.outcome.status if last.outcome is not None else "continued"
         children = [child for child in open_commands(log).children if child not in last.commands]
         return Owed(
             outcome=last.outcome,
+            is_continued=last.outcome is None,
+            rests_until_us=last.continued.due_at_us if last.continued is not None else 0,
             children=[c for c in last.commands if isinstance(c, StartChild) and c.parent_close == "abandon"],
             child_ends=[
                 *_asked_of_children(key, last, asked),
-                *ends_of_children(key, last.outcome.status, children),
+                *ends_of_children(key, status, children),
             ],
             refused=refusals_of(log),
         )
@@ -229,7 +240,8 @@ def _asked_of_children(key: RunKey, last: Record, asked: Mapping[int, Command]) 
         child = asked[command.target] if isinstance(command, (Close, CancelChild)) else None
         if not isinstance(child, StartChild):
             continue
-        if child in last.commands and (last.outcome is not None or child.n in closed):
+        is_end = last.outcome is not None or last.continued is not None
+        if child in last.commands and (is_end or child.n in closed):
             continue  # it was never begun
         if isinstance(command, CancelChild):
             yield ChildEnd(child, "cancel", command.reason)

@@ -67,6 +67,10 @@ class NotInWorkflow(JetrunError, RuntimeError):
     """A primitive of workflows was used where no workflow runs."""
 
 
+class NotDurable(JetrunError, RuntimeError):
+    """What needs a log was asked for in a workflow with `durable=False`, which keeps none of what it does."""
+
+
 class NotInStep(JetrunError, RuntimeError):
     """`attempt()` was asked where no step runs on a step worker."""
 
@@ -110,6 +114,13 @@ class StepFailed(JetrunError):
 
     def __str__(self) -> str:
         return f"step {self.step!r} failed after {self.attempts} attempt(s): {self.error.type}: {self.error.message}"
+
+
+class WorkerLost(JetrunError):
+    """The worker of a step, or of a workflow with `durable=False`, was lost as often as may be: it may have done its work.
+
+    What workflow code catches is a `StepFailed` as well, what a client catches a `RunFailed`.
+    """
 
 
 class ChildFailed(JetrunError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from .commands import CancelChild, Close, Command, OpenHook, Patch, RunStep, Sta
 from .durations import format_instant
 from .errors import ErrorInfo
 from .messages import Ref
-from .records import Folded, Outcome, Record, Refused
+from .records import Continued, Folded, Outcome, Record, Refused
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -36,6 +36,7 @@ class _StepView(msgspec.Struct):
     worker: str = ""
     started_at_us: int = 0
     ended_at_us: int = 0
+    deliveries: int = 1
 
 
 class _ChildView(msgspec.Struct):
@@ -91,6 +92,8 @@ def _events(record: Record) -> Iterator[Event]:
         yield Event(
             k=record.k, at_us=record.at_us, kind="run.parked", text=f"{parked.code}: {parked.reason}", data=data
         )
+    if record.continued is not None:
+        yield _renewed(record, record.continued)
     if record.outcome is not None:
         yield _end(record, record.outcome)
 
@@ -104,19 +107,7 @@ def _message(record: Record, folded: Folded) -> Iterator[Event]:
         return Event(k=record.k, at_us=folded.at_us, kind=kind, text=text, n=n, data=data)
 
     if folded.verb == "step":
-        view = msgspec.json.decode(folded.body, type=_StepView)
-        data = {"attempt": view.attempt, "worker": view.worker}
-        if view.ended_at_us:
-            data["duration_us"] = view.ended_at_us - view.started_at_us
-        if view.is_deferred:
-            yield event("step.deferred", "completed later", view.command, **data)
-        elif view.error is None:
-            shown = _shown(view.result, view.ref)
-            yield event("step.completed", shown, view.command, **data, result=_plain(view.result, view.ref))
-        else:
-            error = view.error
-            text = f"{error.type}: {error.message}"
-            yield event("step.failed", text, view.command, **data, error=msgspec.to_builtins(error))
+        yield from _step(event, folded)
         return
     if folded.verb == "child":
         end = msgspec.json.decode(folded.body, type=_ChildView)
@@ -150,6 +141,26 @@ def _message(record: Record, folded: Folded) -> Iterator[Event]:
             return
 
 
+def _step(event: Callable[..., Event], folded: Folded) -> Iterator[Event]:
+    view = msgspec.json.decode(folded.body, type=_StepView)
+    if view.deliveries > 1:
+        lost = view.deliveries - 1
+        text = f"interrupted {lost} time{'s' if lost > 1 else ''}: handed out again"
+        yield event("step.interrupted", text, view.command, attempt=view.attempt, interruptions=lost)
+    data = {"attempt": view.attempt, "worker": view.worker}
+    if view.ended_at_us:
+        data["duration_us"] = view.ended_at_us - view.started_at_us
+    if view.is_deferred:
+        yield event("step.deferred", "completed later", view.command, **data)
+    elif view.error is None:
+        shown = _shown(view.result, view.ref)
+        yield event("step.completed", shown, view.command, **data, result=_plain(view.result, view.ref))
+    else:
+        error = view.error
+        text = f"{error.type}: {error.message}"
+        yield event("step.failed", text, view.command, **data, error=msgspec.to_builtins(error))
+
+
 def _command(record: Record, command: Command) -> Event:
     def event(kind: str, text: str, **data: Any) -> Event:
         return Event(k=record.k, at_us=record.at_us, kind=kind, text=text, n=command.n, data=data)
@@ -165,7 +176,7 @@ def _command(record: Record, command: Command) -> Event:
         case OpenHook():
             return event("hook.opened", command.name, name=command.name, type=command.type)
         case StartChild():
-            key = f"{command.workflow}/{command.run}"
+            key = command.address
             args = _plain(command.args, command.ref)
             text = f"{key} {_shown(command.args, command.ref)}"
             return event("child.started", text, workflow=command.workflow, run=command.run, args=args)
@@ -177,6 +188,20 @@ def _command(record: Record, command: Command) -> Event:
             return event("patch.marked", command.id, id=command.id)
         case Close():
             return event("command.closed", f"command {command.target}", target=command.target)
+
+
+def _renewed(record: Record, continued: Continued) -> Event:
+    if continued.error is not None:
+        why = f"{continued.error.type}: {continued.error.message}"
+        text = f"try {continued.attempt} at {format_instant(continued.due_at_us)} after {why}"
+        tried = {"attempt": continued.attempt, "due_at_us": continued.due_at_us, "link": continued.link}
+        error = msgspec.to_builtins(continued.error)
+        return Event(k=record.k, at_us=record.at_us, kind="run.retrying", text=text, data={**tried, "error": error})
+    text = f"link {continued.link} {_shown(continued.args, continued.ref)}"
+    data = {"link": continued.link, "args": _plain(continued.args, continued.ref)}
+    if continued.kwargs is not None:
+        data["kwargs"] = _plain(continued.kwargs, None)
+    return Event(k=record.k, at_us=record.at_us, kind="run.continued", text=text, data=data)
 
 
 def _end(record: Record, outcome: Outcome) -> Event:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from .body import failure_of
 from .commands import (
     CancelChild,
     Close,
@@ -37,7 +38,6 @@ from .errors import (
     JetrunError,
     ReplayMismatch,
 )
-from .failures import error_info
 from .inbox import Inbox, Waiter
 from .limits import CHILD_DEPTH_MAX, COMMANDS_OPEN_MAX, VALUE_INLINE_BYTES_MAX
 from .loop import Loop, LoopTimer
@@ -45,7 +45,7 @@ from .messages import NO_ARGS, ChildResult, Message, Parent, Ref, Start
 from .names import RunKey
 from .open_child import ChildEnd, OpenChild, child_failed, child_id, let_go_reason, take_note
 from .open_step import OpenStep, expire, run_step, run_with_fallback
-from .records import Outcome, start_hash
+from .records import LinkMark, Outcome, start_hash
 from .source import asking_line, waiting_line
 from .step import Step
 from .values import decode
@@ -66,7 +66,7 @@ class Execution:
         started_at_us: Server time of the start message.
         parent: The run that has started this one as its child.
         seed: Text that names this start for ever: `random` and `uuid4` grow from it.
-        next_command: Number of the first command (numbers never restart).
+        link: Which one of the run's chain this is; None for the first. Numbers of commands go on.
     """
 
     def __init__(
@@ -78,15 +78,19 @@ class Execution:
         started_at_us: int,
         seed: str,
         parent: Parent | None = None,
-        next_command: int = 1,
+        link: LinkMark | None = None,
     ) -> None:
         base = int.from_bytes(blake2b(str(key).encode(), digest_size=6).digest(), "big") << 12
         self.workflow = workflow
         self.app = app
         self.key = key
         self.parent = parent
+        self.link = link.n if link is not None else 1
+        self.attempt = link.attempt if link is not None else 1
         self.started_at_us = started_at_us
         self.loop = Loop.create(self, started_at_us=started_at_us, number_base=base)
+        self.begun: Start | None = None
+        """What it began with."""
         self.failure: ReplayMismatch | None = None
         self.steps: dict[int, OpenStep] = {}
         self.timers: dict[int, tuple[int, LoopTimer]] = {}
@@ -102,20 +106,24 @@ class Execution:
         self._patches: dict[str, bool] = {}
         self._due: list[tuple[int, int]] = []
         self._timer_kind = "sleep"
-        self._next = next_command
+        self._next = link.commands + 1 if link is not None else 1
         self._root: asyncio.Task[Any] | None = None
         self._expected: Sequence[Command] | None = None
         self._expected_is_open = False
         self.begin_decision()
 
     # --- a decision ------------------------------------------------------------------------------
-    def begin_decision(self, expected: Sequence[Command] | None = None, *, is_open: bool = False) -> None:
+    def begin_decision(
+        self, expected: Sequence[Command] | None = None, *, is_open: bool = False, records: int = 1
+    ) -> None:
         """Starts collecting. With `expected` the commands are compared with the log's.
 
         Args:
+            records: Records of the run's link, that of this decision included.
             expected: What the log holds for this decision.
             is_open: The log may hold only the first part (the last record says `more`): further commands are new.
         """
+        self.records = records
         self.decided: list[Command] = []
         self.closed: dict[int, RunStep | None] = {}
         self.limits_over: list[int] = []
@@ -142,7 +150,7 @@ class Execution:
         """Creates the root task. Raises InvalidValue, naming the parameter, when the arguments do not fit."""
         positional, named = self.workflow.signature.unpack(args, kwargs)
         # In a context of its own: what the worker holds in context variables (a decimal precision) is not the log's.
-        root = self.workflow.function(*positional, **named)
+        root = self.workflow.root(*positional, **named)
         self._root = self.loop.create_task(root, name=str(self.key), context=Context())
 
     def next_due(self) -> tuple[int, int] | None:
@@ -166,9 +174,8 @@ class Execution:
         entry = self.children.pop(n)
         if entry.future.done():
             return
-        key = f"{entry.command.workflow}/{entry.command.run}"
         try:
-            value = decode(raw, entry.result_type, where=f"result of child {key}")
+            value = decode(raw, entry.result_type, where=f"result of child {entry.command.address}")
         except InvalidValue as error:
             info = ErrorInfo(type="InvalidValue", message=str(error), code="invalid_result")
             entry.future.set_exception(child_failed(entry.command, "failed", info))
@@ -195,6 +202,11 @@ class Execution:
         self.loop.kill()
 
     # --- what has come of it ---------------------------------------------------------------------
+    def error(self) -> BaseException | None:
+        """Returns what the root has raised."""
+        root = self._root
+        return root.exception() if root is not None and root.done() and not root.cancelled() else None
+
     def outcome(self) -> Outcome | None:
         """Tells how the root ended, or None while it has not."""
         root = self._root
@@ -209,7 +221,7 @@ class Execution:
             )
         error = root.exception()
         if error is not None:
-            return Outcome(status="failed", error=error_info(error))
+            return Outcome(status="failed", error=failure_of(self.workflow.body, error))
         try:
             raw = self.workflow.signature.pack_result(root.result())
         except InvalidValue as invalid:
@@ -224,6 +236,11 @@ class Execution:
         return waiting_line(self.workflow.function, self._root_code())
 
     @property
+    def root(self) -> asyncio.Task[Any] | None:
+        """The task that runs the workflow's function; None before the start was applied."""
+        return self._root
+
+    @property
     def last_command(self) -> int:
         """Number of the newest command, 0 before the first."""
         return self._next - 1
@@ -233,7 +250,7 @@ class Execution:
         """Decides to run a step and waits for its result."""
         return (run_with_fallback if step.has_fallback else run_step)(self, step, args, kwargs)
 
-    def start_child(self, call: Call[Any], run_id: str | None, parent_close: ParentClose) -> OpenChild:
+    def start_child(self, call: Call[Any], run_id: str | None, parent_close: ParentClose, app: str = "") -> OpenChild:
         """Decides to start another run; its future waits for the end."""
         self.check_room()
         depth = self.parent.depth + 1 if self.parent is not None else 1
@@ -245,7 +262,8 @@ class Execution:
         command = StartChild(
             n=self._next,
             workflow=call.workflow,
-            run=run_id if run_id is not None else child_id(self.key, self._next),
+            app=app if app != self.app else "",
+            run=run_id or child_id(self.key, self._next, app=self.app if app not in ("", self.app) else ""),
             args=raw_args,
             kwargs=raw_kwargs,
             ref=ref,
@@ -408,7 +426,7 @@ class Execution:
         self.loop.is_stopped = True
 
     def claim(self, args: bytes, kwargs: bytes | None) -> tuple[Ref | None, msgspec.Raw, msgspec.Raw | None]:
-        """Returns arguments as a command holds them: in place, or by name where they are large."""
+        """Gives large arguments a place in the object store; returns how a command holds them."""
         if len(args) + len(kwargs or b"") > VALUE_INLINE_BYTES_MAX:
             return self._upload(packed_object(args, kwargs)), NO_ARGS, None
         return None, msgspec.Raw(args), None if kwargs is None else msgspec.Raw(kwargs)
@@ -436,3 +454,18 @@ def execution_of(workflow: Workflow[..., Any], app: str, key: RunKey, start: Mes
     assert isinstance(body, Start), "the first message of a run is its start"
     seed = f"{app}/{key}/{start.seq}/{start.at_us}"
     return Execution(workflow, app=app, key=key, started_at_us=start.at_us, seed=seed, parent=body.parent)
+
+
+def link_execution(
+    workflow: Workflow[..., Any], app: str, key: RunKey, link: LinkMark, parent: Parent | None
+) -> Execution:
+    """Makes the execution of a later link of a run's chain."""
+    return Execution(
+        workflow,
+        app=app,
+        key=key,
+        started_at_us=link.at_us,
+        seed=f"{app}/{key}/{link.n}/{link.k}/{link.at_us}",
+        parent=parent,
+        link=link,
+    )

@@ -30,7 +30,9 @@ from .messages import (
     Update,
 )
 from .open_step import OpenStep, fail, resolve, try_again
-from .records import Outcome, Record
+from .records import Outcome, Record, Renewal
+from .signals import ContinueAsNew
+from .tries import next_try
 from .verdict import Verdict
 from .work import decode_packed
 
@@ -60,6 +62,10 @@ class Fold:
         self.is_paused = is_paused
         self.has_started = False
         """The run's start was applied."""
+        self.renewal: Renewal | None = None
+        """The run goes on as a new link."""
+        self.carried: list[Message] = []
+        """What the new link takes first, in order: hooks that nobody has waited for, and messages that came after that."""
         self._execution = execution
         self._objects = objects
         self._recorded = {(r.n, r.attempt): r for r in recorded.retries} if recorded is not None else None
@@ -68,6 +74,8 @@ class Fold:
         self._are_retries_known = recorded is not None and not (
             is_cut and not recorded.refused and not recorded.commands
         )
+        self._is_end_known = recorded is not None and not is_cut
+        self._recorded_renewal = recorded.continued if recorded is not None else None
         workflow = execution.workflow
         self._limit_us = workflow.max_duration_us if recorded is None or is_cut else 0
 
@@ -92,6 +100,12 @@ class Fold:
             self._apply(message)
         return len(held)
 
+    def begin_link(self, continued: Renewal) -> None:
+        """Begins the link that the last one has asked for. Raises as `apply_all` does."""
+        self.has_started = True
+        self._start(Start(args=continued.args, kwargs=continued.kwargs, ref=continued.ref))
+        self._run()
+
     def end(self, outcome: Outcome) -> None:
         """Ends the run."""
         self.outcome = outcome
@@ -102,10 +116,10 @@ class Fold:
         """Applies one message and runs the code until it waits. After the outcome nothing is applied any more."""
         if self._execution.failure is not None:
             return
-        if self.outcome is None:
+        if not self._is_over:
             self._advance(message.at_us)
-        if self.outcome is not None:
-            self._refuse_ended(message, self.outcome)
+        if self._is_over:
+            self._leave(message)
             return
         loop = self._execution.loop
         loop.now_us = max(loop.now_us, message.at_us)
@@ -137,24 +151,53 @@ class Fold:
                 assert_never(body)
         self._run()
 
-    def _refuse_ended(self, message: Message, outcome: Outcome) -> None:
-        """Refuses a hook that follows the outcome within the same turn, as one of a later turn is refused (R15)."""
-        if isinstance(message.body, Hook):
-            reason = f"the run has ended ({outcome.status}); it takes no more hooks"
+    def _leave(self, message: Message) -> None:
+        """Leaves what follows within the same turn to the next link, or refuses it as in a later turn (R15)."""
+        body = message.body
+        if self.outcome is None:
+            if not isinstance(body, (StepResult, ChildResult, Tick)):  # those are the old link's
+                self.carried.append(message)
+            if isinstance(body, (Resume, Cancel, Terminate)):
+                self.is_paused = False  # it has ended the pause in which what led to the switch was held
+        elif isinstance(body, Hook):
+            reason = f"the run has ended ({self.outcome.status}); it takes no more hooks"
             self.refused.append(Verdict(message=message, code="ended", reason=reason))
 
     def _run(self) -> None:
         execution = self._execution
         execution.loop.run_until_quiet()
-        if execution.failure is None:
-            outcome = execution.outcome()
-            if outcome is not None:
-                self.end(outcome)
+        if execution.failure is not None:
+            return
+        outcome = execution.outcome()
+        if outcome is None:
+            return
+        self.renewal = self._renewal(outcome)
+        if self.renewal is None:
+            self.end(outcome)
+        else:
+            self.carried = execution.inbox.take()
+
+    def _renewal(self, outcome: Outcome) -> Renewal | None:
+        """Tells how the run goes on as a new link: as its code has asked, or tried again after a failure."""
+        error = self._execution.error()
+        if error is None:
+            return None
+        if isinstance(error, ContinueAsNew):
+            return error.renewal
+        if self._execution.workflow.retry is None or self._execution.begun is None or outcome.error is None:
+            return None
+        if self._is_end_known:
+            return self._recorded_renewal
+        return next_try(self._execution, self._execution.begun, error, outcome.error)
+
+    @property
+    def _is_over(self) -> bool:
+        return self.outcome is not None or self.renewal is not None
 
     def _advance(self, at_us: int) -> None:
         execution, limit_us = self._execution, self._limit_us
         ends_at_us = execution.started_at_us + limit_us if limit_us else None
-        while self.outcome is None and execution.failure is None:
+        while not self._is_over and execution.failure is None:
             due = execution.next_due()
             if ends_at_us is not None and ends_at_us <= at_us and (due is None or ends_at_us < due[0]):
                 execution.loop.now_us = max(execution.loop.now_us, ends_at_us)
@@ -171,10 +214,14 @@ class Fold:
 
     def _apply_start(self, body: Start) -> None:
         self.has_started = True
-        if body.ref is None:
-            self._execution.start(body.args, body.kwargs)
+        self._start(body)
+
+    def _start(self, start: Start) -> None:
+        self._execution.begun = start
+        if start.ref is None:
+            self._execution.start(start.args, start.kwargs)
         else:
-            packed = decode_packed(self._object(body.ref))
+            packed = decode_packed(self._object(start.ref))
             self._execution.start(packed.args, packed.kwargs)
 
     def _apply_step(self, body: StepResult) -> None:

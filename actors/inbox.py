@@ -95,11 +95,15 @@ class Inbox:
 
     def end(self, status: str) -> None:
         """Refuses what nobody has waited for, in the order of its coming."""
-        left = [kept.message for queue in self._kept.values() for kept in queue]
-        for message in sorted(left, key=lambda message: (message.at_us, message.seq)):
+        for message in self.take():
             self._refuse(message, "ended", f"the run has ended ({status}) and did not wait for this hook")
+
+    def take(self) -> list[Message]:
+        """Takes out what nobody has waited for, in the order of its coming: the next link of the run has it."""
+        left = [kept.message for queue in self._kept.values() for kept in queue]
         self._kept.clear()
         self._kept_count = self._kept_bytes = 0
+        return sorted(left, key=lambda message: (message.at_us, message.seq))
 
     def shown(self) -> list[OpenWait]:
         """Lists the first hooks that the code waits for."""

@@ -7,14 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal, TypeVar
 
-import msgspec
 from msgspec import Raw
 
 from .errors import BadLog
-from .limits import MESSAGE_IDS_MAX
 from .messages import Message, read_body
 from .names import RunKey
-from .records import ENDED, Folded, Outcome, Parked, Record, StartMark, Status, Summary
+from .records import ENDED, Continued, Folded, LinkMark, Outcome, Parked, Record, StartMark, Status, Summary
+from .seen import Seen
 
 EMPTY: Final = Summary(status="early")
 
@@ -44,24 +43,34 @@ class Journal:
         """The last record says `more` and its successor is not there yet."""
         self.is_expired = False
         """Nothing may be appended any more: the log is purged, and whatever comes then begins a new one."""
-        self._seen: set[tuple[str, int, int]] = set()
-        self._ids: dict[str, None] = {}
+        self.link: LinkMark | None = None
+        """The link of its chain in which the run is; None for the first."""
+        self.continued: Continued | None = None
+        """How the link begins, until its first decision is made."""
+        self.seen = Seen()
+        self._open_parts: list[tuple[Record, int]] = []
+        """Of a decision that is not complete, with their sequences."""
 
     # --- reading --------------------------------------------------------------------------------
-    def add(self, record: Record, *, digest: str, seq: int, is_alone: bool = False) -> None:
+    def add(self, record: Record, *, digest: str, seq: int, is_alone: bool = False, is_link: bool = False) -> None:
         """Takes the next record in.
 
         Args:
             digest: `record_hash` of its stored bytes.
             seq: Its sequence in the stream.
             is_alone: The log holds nothing else: a terminal record is then all that retention has left (R15).
+            is_link: It is where the run's link begins; nothing before it was read.
 
         Raises:
             BadLog: It does not follow the last one.
         """
-        is_cut = is_alone and record.outcome is not None
+        is_cut = (is_alone and record.outcome is not None) or (is_link and not self.k)
         if not is_cut and (record.k != self.k + 1 or record.prev != self.prev):
             raise BadLog(f"record {record.k} does not follow record {self.k} of {self.key}")
+        if is_cut:
+            self.link = record.link
+        elif not _is_same_link(record.link, self.link):
+            raise BadLog(f"record {record.k} of {self.key} belongs to another link than record {self.k}")
         self.k, self.prev, self.seq = record.k, digest, seq
         self.now_us = record.at_us
         if record.start is not None and self.start is None:
@@ -69,7 +78,7 @@ class Journal:
         if record.summary.started_at_us:
             self.started_at_us = record.summary.started_at_us
         if record.messages:
-            self._note(record.messages)
+            self.seen.note(record.messages)
         if record.undecided:
             self.backlog.extend(record.messages)
         else:
@@ -77,20 +86,37 @@ class Journal:
                 self.backlog = left_of([*self.backlog, *record.messages], record.kept) if record.kept else []
             self.is_paused = record.summary.status == "paused"
             self.is_open_ended = record.more
+            self._follow_links(record, seq)
         self.summary = record.summary
         self.is_expired = record.expired
         self.parked = record.parked
         self.outcome = record.outcome
 
-    def _note(self, messages: Iterable[Folded]) -> None:
-        """Remembers deliveries, and the newest `MESSAGE_IDS_MAX` of their senders' own ids."""
-        for folded in messages:
-            self._seen.add((folded.source, folded.seq, folded.at_us))
-            name = _id_of(folded.body)
-            if name:
-                self._ids[name] = None
-        while len(self._ids) > MESSAGE_IDS_MAX:
-            del self._ids[next(iter(self._ids))]
+    def _follow_links(self, record: Record, seq: int) -> None:
+        """Takes note of a decision, or of a part of one, that may begin a new link."""
+        if not record.more and record.continued is None and not self._open_parts:  # nearly always
+            self.continued = None
+            return
+        self._open_parts.append((record, seq))
+        if record.more:
+            return
+        parts, self._open_parts = self._open_parts, []
+        self.continued = record.continued
+        if record.continued is not None:
+            self.link = LinkMark(
+                attempt=record.continued.attempt,
+                n=record.continued.link,
+                k=record.k,
+                seq=parts[0][1],
+                at_us=max(record.at_us, record.continued.due_at_us),
+                commands=record.summary.commands,
+            )
+            # Between its parts, messages may have been kept undecided: they come after what is carried.
+            self.backlog = [*(folded for part, _ in parts for folded in part.carried), *self.backlog]
+            self.seen = Seen.unpack(record.continued.seen)
+            for part, _ in parts:
+                self.seen.note(part.messages)
+            self.seen.note(self.backlog)
 
     # --- answers ------------------------------------------------------------------------------------
     @property
@@ -104,17 +130,32 @@ class Journal:
         return self.summary.status in ENDED
 
     @property
+    def rests_until_us(self) -> int:
+        """When the next try of the workflow begins, where it has failed and waits for that; else 0."""
+        return self.continued.due_at_us if self.continued is not None else 0
+
+    @property
+    def has_kept_pause(self) -> bool:
+        """Tells whether a pause has come that no decision has applied, and no resume after it."""
+        return next((m.verb for m in reversed(self.backlog) if m.verb in ("pause", "resume")), "") == "pause"
+
+    @property
+    def records(self) -> int:
+        """Counts the records of the run's link."""
+        return self.k - self.link.k if self.link is not None else self.k
+
+    @property
     def is_behind(self) -> bool:
         """Tells whether a run that goes on has messages that no decision has applied: the next one does."""
         return bool(self.backlog) and self.summary.status == "running"
 
     def has_folded(self, message: Message) -> bool:
         """Tells whether this very delivery is in the log (R5)."""
-        return (message.source, message.seq, message.at_us) in self._seen
+        return self.seen.has_delivery(message)
 
     def has_id(self, message: Message) -> bool:
         """Tells whether a message with the sender's id was folded already."""
-        return bool(message.body.id) and message.body.id in self._ids
+        return self.seen.has_id(message)
 
 
 def in_order(messages: Iterable[MessageT]) -> list[MessageT]:
@@ -131,25 +172,11 @@ def _order(message: Message | Folded) -> tuple[bool, int, int, str]:
     return (message.verb != "start", message.at_us, message.seq, message.source)
 
 
-class _WithId(msgspec.Struct):
-    id: str = ""
-
-
-_ID: Final = msgspec.json.Decoder(_WithId)
-
-
-def has_key(body: Raw, key: bytes) -> bool:
-    """Tells whether a body may have a key, at the cost of a search: False is certain, a key may be written in escapes.
-
-    Args:
-        key: With its quotes.
-    """
-    raw = bytes(body)
-    return key in raw or b"\\u" in raw
-
-
-def _id_of(body: Raw) -> str:
-    return _ID.decode(body).id if has_key(body, b'"id"') else ""
+def _is_same_link(one: LinkMark | None, other: LinkMark | None) -> bool:
+    """Compares links by numbers: a stream that was restored elsewhere has other sequences."""
+    if one is None or other is None:
+        return one is other
+    return (one.n, one.k) == (other.n, other.k)
 
 
 def message_of(folded: Folded) -> Message:

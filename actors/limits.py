@@ -97,8 +97,20 @@ BLOCKED_MAX_S: Final = 10.0
 
 # --- steps -----------------------------------------------------------------------------------
 STEP_RETRIES: Final = 3
-STEP_RECOVERIES_MAX: Final = 3
+RECOVERY_ATTEMPTS: Final = 3
+"""Times that an attempt is run again after its worker was lost, where nobody says otherwise."""
+
+RECOVERY_ATTEMPTS_MAX: Final = 10_000
+"""What code may ask for: beyond it, what kills workers would do so for ever."""
+
+STEP_RECOVERIES_MAX: Final = RECOVERY_ATTEMPTS + 1
 """Deliveries of one attempt that may end without a word from the worker before the step counts as deadly (R18)."""
+
+BODY_THREADS_MAX: Final = 100
+"""Sync steps that one body of a workflow with `durable=False` runs at once; the others wait."""
+
+WORKFLOW_TAGS_MAX: Final = 3
+WORKFLOW_TAG_CHARACTERS_MAX: Final = 64
 
 STEP_CONCURRENCY_MAX: Final = 10_000
 """Steps of one queue that one worker runs at once; each is a task or a thread."""

@@ -61,7 +61,7 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
     """The sender's own name for this intent: a second message with the same id is not applied again."""
 
 
-class Parent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Parent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The run that waits for a child."""
 
     workflow: str
@@ -71,10 +71,14 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How far the child is below the run that nobody has started as a child."""
     token: str = ""
     """Comes back with the child's end: only who was asked to run the child can tell (R18)."""
+    app: str = ""
+    """Where the parent runs, if that is another app than the child's."""
 
     def __post_init__(self) -> None:
         check_token("workflow name", self.workflow)  # it becomes part of a subject
         check_token("run id", self.run)
+        if self.app:
+            check_token("app name", self.app)
 
 
 class Start(_Body, frozen=True, kw_only=True):
@@ -144,6 +148,8 @@ class StepResult(_Body, frozen=True, kw_only=True):
     worker: str = ""
     started_at_us: int = 0
     ended_at_us: int = 0
+    deliveries: int = 1
+    """How often this attempt was handed out: more than once where a worker was lost, or lost its lease."""
 
 
 class ChildResult(_Body, frozen=True, kw_only=True):
@@ -165,8 +171,10 @@ class Tick(_Body, frozen=True, kw_only=True):
     n: int = 0
     due_at_us: int = 0
     wake: str = ""
-    """`parked`: try a parked run again, whatever its time (a worker with other code has started)."""
+    """`parked`: try a parked run again, whatever its time (a worker with other code has started). `CONTINUED`: begin link `n`."""
 
+
+CONTINUED: Final = "continued"
 
 Body: TypeAlias = Start | Hook | Cancel | Terminate | Pause | Resume | Update | StepResult | ChildResult | Tick
 

@@ -8,11 +8,13 @@ server stores literal `*` and `>`, control characters reach terminals).
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from .errors import InvalidName
 from .limits import TOKEN_BYTES_MAX
 
+_LINK: Final = "--"
 _TOKEN: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{TOKEN_BYTES_MAX - 1}}}")
 
 
@@ -24,6 +26,24 @@ class RunKey(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.workflow}/{self.run}"
+
+
+def link_id(run: str, link: int) -> str:
+    """Names one link of a run's chain, to read what it was; the run's own id always means the link that goes on.
+
+    Where the run's id leaves no room its hash stands for it; such a link is found by `RunHandle.chain` alone.
+    """
+    text = f"{run}{_LINK}{link}"
+    if len(text) <= TOKEN_BYTES_MAX:
+        return text
+    return f"{blake2b(run.encode(), digest_size=16).hexdigest()}{_LINK}{link}"
+
+
+def chain_of(run: str) -> tuple[str, int]:
+    """Reads the name of a link: the run's id and the link's number, 0 where it names no link."""
+    stem, mark, digits = run.rpartition(_LINK)
+    is_link = bool(mark and stem) and digits.isdigit() and digits.isascii() and digits[0] != "0"
+    return (stem, int(digits)) if is_link else (run, 0)
 
 
 def is_token(text: str) -> bool:
@@ -43,6 +63,15 @@ def check_token(kind: str, text: str) -> str:
     if isinstance(text, str) and _TOKEN.fullmatch(text) is not None:
         return text
     raise InvalidName(f"{kind} {_shown(text)} {_reason(text)}")
+
+
+def check_run_id(text: str) -> str:
+    """Returns the text if a run can be started under it. Raises InvalidName, also where it is the name of a link."""
+    check_token("run id", text)
+    run, link = chain_of(text)
+    if link:
+        raise InvalidName(f"run id {text!r} names link {link} of run {run!r}; do not end an id with '--' and a number")
+    return text
 
 
 def _reason(text: object) -> str:

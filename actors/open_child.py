@@ -11,7 +11,7 @@ import msgspec
 from .commands import StartChild
 from .errors import ChildFailed, ErrorInfo, mixed_class
 from .limits import TOKEN_BYTES_MAX
-from .names import RunKey
+from .names import RunKey, chain_of
 
 
 class OpenChild(msgspec.Struct):
@@ -44,12 +44,18 @@ def let_go_reason(parent: RunKey) -> str:
     return f"{parent} does not wait for it any more"
 
 
-def child_id(parent: RunKey, command: int) -> str:
-    """Names the run that a command starts (R21); hashed where names are long."""
+def child_id(parent: RunKey, command: int, *, app: str = "") -> str:
+    """Names the run that a command starts (R21); hashed where names are long.
+
+    Args:
+        app: The parent's, where the child runs in another one.
+    """
     text = f"{parent.workflow}-{parent.run}-{command}"
-    if len(text) <= TOKEN_BYTES_MAX:
+    text = f"{app}-{text}" if app else text
+    if len(text) <= TOKEN_BYTES_MAX and not chain_of(text)[1]:  # an id that ends with a dash
         return text
-    return f"{blake2b(str(parent).encode(), digest_size=16).hexdigest()}-{command}"
+    named = f"{app}:{parent}" if app else str(parent)
+    return f"{blake2b(named.encode(), digest_size=16).hexdigest()}-{command}"
 
 
 def take_note(future: asyncio.Future[Any]) -> None:

@@ -18,7 +18,9 @@ from .limits import INLINE_PER_DECISION_MAX
 from .loop import Loop
 from .messages import OptionalRaw, Ref, StepResult
 from .records import Record
+from .recovery import recovery_of
 from .step import Step
+from .workflow import Workflow
 
 R = TypeVar("R")
 
@@ -38,6 +40,7 @@ class OpenStep(msgspec.Struct):
 class Asking(Protocol):
     """What a step needs of the run that asks for it; `execution.Execution` is one."""
 
+    workflow: Workflow[..., Any]
     loop: Loop
     steps: dict[int, OpenStep]
     closed: dict[int, RunStep | None]
@@ -67,7 +70,7 @@ async def run_step(execution: Asking, step: Step[..., R], args: tuple[Any, ...],
         ref=ref,
         hash=input_hash(step.name.encode(), packed.hash_input),
         timeout_us=step.timeout_us,
-        recoveries_max=step.max_recovery_attempts,
+        recoveries_max=recovery_of(step.recovery, execution.workflow.recovery).deliveries_max,
         close_at_us=now_us + step.schedule_to_close_us if step.schedule_to_close_us else 0,
         heartbeat_us=step.heartbeat_us,
         inline=step.is_inline,
@@ -95,9 +98,14 @@ async def run_with_fallback(
     except StepFailed as failed:
         fallback = step.fallback
         if fallback is None:
-            value = step.on_failure
-            return cast("Callable[[StepFailed], object]", value)(failed) if callable(value) else value
+            return value_instead(step, failed)
     return await fallback(*args, **kwargs)
+
+
+def value_instead(step: Step[..., Any], failed: StepFailed) -> object:
+    """Returns what `on_failure` puts in the place of a failure where it names no step."""
+    value = step.on_failure
+    return cast("Callable[[StepFailed], object]", value)(failed) if callable(value) else value
 
 
 def resolve(execution: Asking, n: int, raw: bytes | msgspec.Raw) -> None:
@@ -109,7 +117,7 @@ def resolve(execution: Asking, n: int, raw: bytes | msgspec.Raw) -> None:
         value = entry.step.signature.unpack_result(raw)
     except InvalidValue as error:
         info = ErrorInfo(type="InvalidValue", message=str(error), code="invalid_result")
-        entry.future.set_exception(step_failed(entry, info))
+        entry.future.set_exception(step_failed(entry.command.name, entry.attempt, info))
     else:
         entry.future.set_result(value)
 
@@ -118,7 +126,7 @@ def fail(execution: Asking, n: int, error: ErrorInfo) -> None:
     """Gives an open step its final failure."""
     entry = _end(execution, n)
     if not entry.future.done():
-        entry.future.set_exception(step_failed(entry, error))
+        entry.future.set_exception(step_failed(entry.command.name, entry.attempt, error))
 
 
 def try_again(execution: Asking, entry: OpenStep, retry: Retry, error: ErrorInfo) -> None:
@@ -187,9 +195,9 @@ def _closed(entry: OpenStep) -> ErrorInfo:
     return ErrorInfo(type="TimeoutError", message=text, code="schedule_to_close")
 
 
-def step_failed(entry: OpenStep, error: ErrorInfo) -> StepFailed:
+def step_failed(step: str, attempts: int, error: ErrorInfo) -> StepFailed:
     """Makes the exception that workflow code sees, an instance of the step's own class too where that is known."""
     cls = cast("type[StepFailed]", mixed_class(StepFailed, error.type))
     failure = cls.__new__(cls, error.message)
-    failure.step, failure.attempts, failure.error = entry.command.name, entry.attempt, error
+    failure.step, failure.attempts, failure.error = step, attempts, error
     return failure

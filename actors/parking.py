@@ -11,6 +11,7 @@ from .failures import error_info
 from .journal import Journal
 from .limits import PARK_RETRY_FIRST_US, PARK_RETRY_MAX_US
 from .messages import Cancel, Message, Resume, Terminate, Tick
+from .parts import since_last_link
 from .records import Parked, Record
 from .signals import Blocked
 
@@ -43,6 +44,8 @@ class Parking:
         body, parked = message.body, self._journal.parked
         if isinstance(body, (Terminate, Resume)):
             return True
+        if parked is None and self._journal.rests_until_us and self._journal.status == "running":
+            return True
         if parked is None:
             return isinstance(body, Cancel)  # who cancels a paused run wants it to end, not to stay paused
         is_worth_it = parked.code not in _NEEDS_OTHER_CODE or self._code != self._parked_code
@@ -53,8 +56,9 @@ class Parking:
     def early_timer(self, message: Message, tick: Tick) -> str:
         """Names the timer of a tick that came before the time of the next try; empty where that is not so."""
         parked = self._journal.parked
-        is_early = parked is not None and message.at_us < tick.due_at_us == parked.retry_at_us
-        return "park" if is_early else ""
+        if parked is not None and message.at_us < tick.due_at_us == parked.retry_at_us:
+            return "park"
+        return "next" if message.at_us < tick.due_at_us == self._journal.rests_until_us else ""
 
 
 def reason_of(error: Exception | Blocked) -> tuple[str, str]:
@@ -93,6 +97,7 @@ class OpenCommands(NamedTuple):
 
 def open_commands(log: Sequence[Record]) -> OpenCommands:
     """Finds what a log asks for and does not take back: all that may be open, and some that ended."""
+    log = since_last_link(log)
     commands = {command.n: command for record in log for command in record.commands}
     for record in log:
         for n in record.fired:

@@ -14,7 +14,7 @@ import msgspec
 from .limits import RECORD_BYTES_MAX
 from .records import ENDED, Record, Summary, encode_record, record_hash
 
-_LISTS: Final = ("fired", "retries", "refused", "commands")
+_LISTS: Final = ("fired", "retries", "refused", "commands", "carried")
 """In the order in which parts hold them."""
 
 _ENVELOPE_ROOM: Final = 256
@@ -41,6 +41,7 @@ def split(record: Record) -> list[tuple[Record, bytes]]:
             prev=prev,
             messages=record.messages if index == 0 else [],
             outcome=record.outcome if index == last else None,
+            continued=record.continued if index == last else None,
             summary=record.summary if index == last else _going_on(record.summary),
             more=index != last,
             **{name: group.get(name, []) for name in _LISTS},
@@ -83,9 +84,17 @@ def joined(log: Sequence[Record]) -> Iterator[tuple[Record, bool]]:
         yield from ((kept, False) for kept in between)
 
 
+def since_last_link(log: Sequence[Record]) -> Sequence[Record]:
+    """Leaves out what belongs to earlier links of the run's chain; one that the last record has ended is not earlier."""
+    for index in range(len(log) - 2, -1, -1):
+        if log[index].continued is not None:
+            return log[index + 1 :]
+    return log
+
+
 def _groups(record: Record) -> list[dict[str, list[Any]]]:
-    """Divides the lists, and leaves the outcome room in the last group."""
-    bare = msgspec.structs.replace(record, messages=[], outcome=None, **{name: [] for name in _LISTS})
+    """Divides the lists, and leaves the outcome, or what a new link begins with, room in the last group."""
+    bare = msgspec.structs.replace(record, messages=[], outcome=None, continued=None, **{name: [] for name in _LISTS})
     room = RECORD_BYTES_MAX - len(encode_record(bare)) - _ENVELOPE_ROOM
     groups: list[dict[str, list[Any]]] = [{}]
     used = sum(len(_ENCODER.encode(message)) + 1 for message in record.messages)
@@ -97,7 +106,8 @@ def _groups(record: Record) -> list[dict[str, list[Any]]]:
                 used = 0
             groups[-1].setdefault(name, []).append(item)
             used += size
-    if record.outcome is not None and used + len(_ENCODER.encode(record.outcome)) > room:
+    end = record.outcome or record.continued
+    if end is not None and used + len(_ENCODER.encode(end)) > room:
         groups.append({})
     return groups
 
@@ -105,7 +115,13 @@ def _groups(record: Record) -> list[dict[str, list[Any]]]:
 def _join(first: Record, second: Record) -> Record:
     lists = {name: [*getattr(first, name), *getattr(second, name)] for name in _LISTS}
     return msgspec.structs.replace(
-        first, outcome=second.outcome, more=second.more, summary=second.summary, at_us=second.at_us, **lists
+        first,
+        outcome=second.outcome,
+        continued=second.continued,
+        more=second.more,
+        summary=second.summary,
+        at_us=second.at_us,
+        **lists,
     )
 
 

@@ -15,6 +15,7 @@ import msgspec
 from .durations import Duration, due_at_us, duration_us
 from .errors import NotInWorkflow
 from .execution import Execution
+from .host import BodyHost, refuse_in_body, running_host
 from .loop import running_loop
 from .names import RunKey, check_token
 from .values import check_type
@@ -37,6 +38,14 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Hash of the workflow's code in this worker."""
     commands: int
     """Commands decided so far."""
+    records: int = 0
+    """Records of this link of the run, the one that is being decided included."""
+    should_continue_as_new: bool = False
+    """They are `records_warn` or more: a good place for `continue_as_new` should come soon."""
+    link: int = 1
+    """Which link of its chain the run is in: 1, and one more with each `continue_as_new`."""
+    attempt: int = 1
+    """Which try of the workflow this is, where `@workflow(max_retries=...)` lets it begin again."""
     parent: RunKey | None = None
     """The run that has started this one as its child."""
 
@@ -45,14 +54,22 @@ def execution_of(what: str) -> Execution:
     """Returns the execution of the workflow that calls. Raises NotInWorkflow."""
     loop = running_loop()
     if loop is None:
+        refuse_in_body(what)
         raise NotInWorkflow(f"{what} works inside a workflow; elsewhere use the standard library")
     execution = loop.host
     assert isinstance(execution, Execution)
     return execution
 
 
+def _host() -> BodyHost | None:
+    """Returns the host of a body that calls; a deterministic loop comes first."""
+    return running_host() if running_loop() is None else None
+
+
 async def sleep(delay: Duration | datetime) -> None:
     """Waits durably: no process waits, the run is woken by a delayed message, never early.
+
+    In a workflow with `durable=False` it waits as `asyncio.sleep` does.
 
     Args:
         delay: Seconds, a text ("90s", "1h30m"), a timedelta, or the aware datetime to wake at; the past is now.
@@ -61,6 +78,9 @@ async def sleep(delay: Duration | datetime) -> None:
         InvalidDuration: The delay is negative, has no unit, or is more than 100 years.
         NotInWorkflow: No workflow is running.
     """
+    host = _host()
+    if host is not None:
+        return await host.sleep(due_at_us(delay, now_us=(at_us := host.now_us()), what="sleep") - at_us)
     execution = execution_of("sleep()")
     loop = execution.loop
     due = due_at_us(delay, now_us=loop.now_us, what="sleep")
@@ -108,21 +128,34 @@ async def hook(name: str, type_: Any = Any, /, *, timeout: Duration | None = Non
 
 def now() -> datetime:
     """Tells the run's time, aware, in UTC: the server's time of the newest message, never backwards."""
-    return _instant(execution_of("now()").loop.now_us)
+    host = _host()
+    return _instant(host.now_us() if host is not None else execution_of("now()").loop.now_us)
 
 
 def random() -> random_module.Random:
     """Returns the run's own generator: the same numbers on every replay."""
-    return execution_of("random()").random
+    return (_host() or execution_of("random()")).random
 
 
 def uuid4() -> uuid.UUID:
     """Makes a random UUID, the same on every replay."""
-    return uuid.UUID(int=execution_of("uuid4()").uuids.getrandbits(128), version=4)
+    return uuid.UUID(int=(_host() or execution_of("uuid4()")).uuids.getrandbits(128), version=4)
 
 
 def info() -> RunInfo:
-    """Tells which run this is."""
+    """Tells which run this is. In a workflow with `durable=False`, `parent` and `code` are not known, `commands` counts the
+    steps that were begun, and `started_at` is when the worker was asked.
+    """
+    host = _host()
+    if host is not None:
+        return RunInfo(
+            app=host.app,
+            workflow=host.key.workflow,
+            run_id=host.key.run,
+            started_at=_instant(host.started_at_us),
+            code="",
+            commands=host.steps_begun,
+        )
     execution = execution_of("info()")
     parent = execution.parent
     return RunInfo(
@@ -132,6 +165,10 @@ def info() -> RunInfo:
         started_at=_instant(execution.started_at_us),
         code=execution.workflow.code_hash,
         commands=execution.last_command,
+        records=execution.records,
+        should_continue_as_new=execution.records >= execution.workflow.records_warn,
+        link=execution.link,
+        attempt=execution.attempt,
         parent=RunKey(parent.workflow, parent.run) if parent is not None else None,
     )
 

@@ -13,22 +13,13 @@ from .errors import ErrorInfo
 from .execution import Execution
 from .fold import Fold
 from .journal import Journal, folded_of
-from .limits import RECORDS_MAX
 from .messages import Message, Start
 from .parts import missing, split
-from .records import VERSION, Outcome, Parked, Record, Summary
+from .records import VERSION, Continued, Outcome, Parked, Record, Summary
 from .turn import Turn
 from .verdict import Verdict
 
 PYTHON: Final = ".".join(platform.python_version_tuple()[:2])
-TOO_LONG: Final = Outcome(
-    status="failed",
-    error=ErrorInfo(
-        type="RunTooLong",
-        message=f"the run's log has reached {RECORDS_MAX} records; continue as a new run before that",
-        code="run_too_long",
-    ),
-)
 
 
 class Recorder:
@@ -37,17 +28,25 @@ class Recorder:
     Args:
         by: Worker and incarnation.
         code: Hash of the workflow's code in this worker; empty where it has none.
+        records_max: So many records a run may have, or each link of its chain.
     """
 
-    def __init__(self, journal: Journal, *, by: str, code: str) -> None:
+    def __init__(self, journal: Journal, *, by: str, code: str, records_max: int) -> None:
         self._journal = journal
+        self._records_max = records_max
         self._by = by
         self._code = code
 
     @property
     def is_last(self) -> bool:
         """Tells whether the next record has to be the run's last."""
-        return self._journal.k >= RECORDS_MAX - 1 and self._journal.start is not None
+        return self._journal.records >= self._records_max - 1 and self._journal.start is not None
+
+    @property
+    def too_long(self) -> Outcome:
+        """How a run ends whose log has no room for more."""
+        reason = f"the run's log has reached {self._records_max} records; call continue_as_new() before that"
+        return Outcome(status="failed", error=ErrorInfo(type="RunTooLong", message=reason, code="run_too_long"))
 
     def decided(self, turn: Turn, execution: Execution, fold: Fold, nonce: str, *, kept: int = 0) -> Decision:
         """Writes down what the code decided.
@@ -109,6 +108,7 @@ class Recorder:
             python=PYTHON,
             at_us=max(execution.loop.now_us, journal.now_us),
             start=turn.start,
+            link=journal.link,
             messages=[folded_of(m) for m in turn.taken],
             fired=fold.fired,
             commands=execution.decided,
@@ -117,7 +117,25 @@ class Recorder:
             kept=kept,
             unparked=journal.parked is not None,
             outcome=fold.outcome,
+            continued=self._continued(fold),
+            carried=[folded_of(m) for m in fold.carried],
             summary=summary_of(execution, fold),
+        )
+
+    def _continued(self, fold: Fold) -> Continued | None:
+        renewal, journal = fold.renewal, self._journal
+        if renewal is None:
+            return None
+        return Continued(
+            args=renewal.args,
+            kwargs=renewal.kwargs,
+            ref=renewal.ref,
+            hash=renewal.hash,
+            attempt=renewal.attempt,
+            due_at_us=renewal.due_at_us,
+            error=renewal.error,
+            link=journal.link.n + 1 if journal.link is not None else 2,
+            seen=journal.seen.pack(),
         )
 
     def _plain(
@@ -145,6 +163,7 @@ class Recorder:
             if undecided or outcome is not None
             else journal.now_us,
             start=turn.start,
+            link=journal.link,
             messages=[folded_of(m) for m in turn.taken],
             refused=[verdict.refusal for verdict in refused],
             undecided=undecided,

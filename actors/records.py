@@ -15,7 +15,7 @@ import msgspec
 
 from .commands import Command, Retry
 from .errors import BadLog, ErrorInfo
-from .messages import NULL, Parent, Ref
+from .messages import NO_ARGS, NULL, OptionalRaw, Parent, Ref
 
 VERSION: Final = 1
 LOOP_VERSION: Final = 1
@@ -64,6 +64,48 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ref: Ref | None = None
     error: ErrorInfo | None = None
     reason: str = ""
+
+
+class Renewal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The arguments under which a run goes on as a new link of its chain."""
+
+    args: msgspec.Raw = NO_ARGS
+    kwargs: OptionalRaw = None
+    ref: Ref | None = None
+    """As for `Start`."""
+    hash: str
+    """Of the arguments, as `start_hash` makes it."""
+    attempt: int = 1
+    """Which try of the workflow's own retries begins: from 2 where the old link failed."""
+    due_at_us: int = 0
+    """When that try begins; 0 for at once."""
+    error: ErrorInfo | None = None
+    """Why the old link failed."""
+
+
+class Continued(Renewal, frozen=True, kw_only=True, omit_defaults=True):
+    """Ends a link: with this record, in one append, the next one has begun."""
+
+    link: int
+    """Number of the new link, from 2."""
+    seen: str = ""
+    """What earlier links have applied, as `Seen.pack` writes it."""
+
+
+class LinkMark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which link of its chain a record belongs to; the first link's records have none."""
+
+    n: int
+    k: int
+    """Number of the record that has begun the link."""
+    seq: int
+    """Where that record (the first of its parts) stands in the stream: where reading begins. `k` says whether it is it."""
+    at_us: int
+    """When the link begins: the run's time then, later where a try waits."""
+    commands: int
+    """Number of the last command that earlier links have asked for."""
+    attempt: int = 1
+    """As in `Renewal`."""
 
 
 class Parked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -119,6 +161,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at_us: int
     """The run's time after this record: what `now()` returned last."""
     start: StartMark | None = None
+    link: LinkMark | None = None
     messages: list[Folded] = []
     """In the order in which they were applied (R12)."""
     fired: list[int] = []
@@ -136,6 +179,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expired: bool = False
     """Nobody has started the run in time: the messages kept for it are dead, and this log is about to be purged (R4)."""
     outcome: Outcome | None = None
+    continued: Continued | None = None
+    """The run goes on as a new link: what it decides from here on depends on this record and its successors alone."""
+    carried: list[Folded] = []
+    """Messages that the old link has not applied, or kept for hooks that nobody waited for: the new one takes them first."""
     more: bool = False
     summary: Summary
 

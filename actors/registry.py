@@ -24,6 +24,7 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
 
     workflows: dict[str, Workflow[..., Any]] = {}
     steps: dict[str, Step[..., Any]] = {}
+    """Also the bodies of workflows with `durable=False`, under names that no step can have."""
     option_queues: set[str] = set()
     """Of steps that `Step.options` has given another queue."""
 
@@ -73,7 +74,7 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
         kind = "workflow" if isinstance(definition, Workflow) else "step"
         known: dict[str, Any] = self.workflows if isinstance(definition, Workflow) else self.steps
         other = known.setdefault(definition.name, definition)
-        if other is not definition:
+        if other is not definition and not _is_same(other, definition):
             raise RegistrationError(
                 f"{kind} {definition.name!r} is defined twice: in {other.__module__} and {definition.__module__}; "
                 "give one of them another name="
@@ -82,11 +83,29 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
             definition.signature.check()
         except DefinitionError as error:
             raise RegistrationError(str(error)) from error
+        if isinstance(definition, Workflow) and definition.body is not None:
+            self.steps.setdefault(definition.body.name, definition.body)
 
     @property
     def queues(self) -> list[str]:
-        """The queues that the steps name, sorted."""
+        """The queues that the steps name, and the workflows with `durable=False`, sorted."""
         return sorted({step.queue for step in self.steps.values()} | self.option_queues)
+
+
+def _is_same(one: Workflow[..., Any] | Step[..., Any], other: Workflow[..., Any] | Step[..., Any]) -> bool:
+    """Tells whether a function was decorated twice with the same options: either will do."""
+    return one.function is other.function and _options(one) == _options(other)
+
+
+def _options(definition: Workflow[..., Any] | Step[..., Any]) -> tuple[object, ...]:
+    if isinstance(definition, Workflow):
+        body = definition.body
+        place = None if body is None else body.queue
+        return (definition.max_duration_us, definition.recovery, definition.tags, place)
+    return (
+        (definition.queue, definition.retry, definition.timeout_us, definition.recovery),
+        (definition.schedule_to_close_us, definition.heartbeat_us, definition.on_failure, definition.is_inline),
+    )
 
 
 def _imported(name: str) -> ModuleType:

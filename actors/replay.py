@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from .decision import Owed, owed_of
 from .early import early_timer
 from .errors import ReplayMismatch
-from .execution import Execution, execution_of
+from .execution import Execution, execution_of, link_execution
 from .fold import Fold
 from .journal import in_order, left_of, message_of
 from .limits import EARLY_KEEP_US
 from .messages import Message
 from .names import RunKey
 from .parts import joined
-from .records import Outcome, Record
+from .records import Outcome, Record, Renewal
 from .workflow import Workflow
 
 _LIMITS: Final = ("max_duration", "run_too_long")
@@ -31,30 +33,39 @@ class Unfinished:
         self.found = found
 
 
+class Code(msgspec.Struct, frozen=True, kw_only=True):
+    """The code that makes the decisions again.
+
+    Args:
+        hold: Called with each execution that is made, one per link of the run's chain, and with None where a link has ended.
+    """
+
+    workflow: Workflow[..., Any]
+    app: str
+    key: RunKey
+    hold: Callable[[Execution | None], None]
+
+
 class Replay:
     """One replay of a log.
 
     Args:
-        log: All its records.
-        begin: Makes the execution for a start.
+        log: All its records, or those from where its link begins.
         objects: Large values by hash, for every `ref` in the log.
         early_keep_us: How long messages wait for the start of a run.
     """
 
-    def __init__(
-        self,
-        log: Sequence[Record],
-        begin: Callable[[Message], Execution],
-        objects: Mapping[str, bytes],
-        early_keep_us: int,
-    ) -> None:
+    def __init__(self, log: Sequence[Record], code: Code, objects: Mapping[str, bytes], early_keep_us: int) -> None:
         self.unfinished: Unfinished | None = None
         self.owed = Owed()
         """What the last record asked for."""
         self._log = log
-        self._begin = begin
+        self._code = code
         self._objects = objects
         self._early_keep_us = early_keep_us
+        self._execution: Execution | None = None
+        self._renewed: Record | None = None
+        """The decision, its parts joined, that ended the last link."""
 
     def run(self) -> Iterator[None]:
         """Replays, yielding between decisions so that the caller can yield to others.
@@ -65,7 +76,6 @@ class Replay:
         """
         backlog: list[Message] = []
         is_paused = False
-        execution: Execution | None = None
         for record, is_open_ended in joined(self._log):
             backlog += map(message_of, record.messages)
             if record.undecided:
@@ -75,25 +85,53 @@ class Replay:
                 continue
             if _ended_from_outside(record):
                 return
-            messages = in_order(backlog)
-            execution = execution or self._begin(messages[0])
-            self._decide(execution, record, messages, is_paused=is_paused, is_open_ended=is_open_ended)
-            backlog = left_of(messages, record.kept)
+            if not self._is_cut(record):
+                messages = in_order(backlog)
+                self._decide(record, messages, is_paused=is_paused, is_open_ended=is_open_ended)
+                backlog = left_of(messages, record.kept)
             is_paused = record.summary.status == "paused"
+            if record.continued is not None:
+                backlog = [message_of(folded) for folded in record.carried]
+                self._end_link(record)
             yield
 
-    def _decide(
-        self, execution: Execution, record: Record, messages: Sequence[Message], *, is_paused: bool, is_open_ended: bool
-    ) -> None:
-        execution.begin_decision(record.commands, is_open=is_open_ended)
+    def _is_cut(self, record: Record) -> bool:
+        """Tells whether the log begins with this decision and the run did not: only what it begins is made again."""
+        return record.continued is not None and record.k > 1 and record.k == self._log[0].k
+
+    def _end_link(self, record: Record) -> None:
+        if self._execution is not None:
+            self._execution.kill()
+            self._code.hold(None)
+        self._renewed, self._execution = record, None
+
+    def _begin(self, record: Record, messages: Sequence[Message]) -> Execution:
+        code, renewed = self._code, self._renewed
+        if renewed is None:
+            execution = execution_of(code.workflow, code.app, code.key, messages[0])
+        else:
+            assert record.link is not None, "it follows the record that has begun its link"
+            parent = record.start.parent if record.start is not None else None
+            execution = link_execution(code.workflow, code.app, code.key, record.link, parent)
+        self._execution = execution
+        code.hold(execution)
+        return execution
+
+    def _decide(self, record: Record, messages: Sequence[Message], *, is_paused: bool, is_open_ended: bool) -> None:
+        begins = self._renewed.continued if self._renewed is not None and self._execution is None else None
+        execution = self._execution or self._begin(record, messages)
+        first_k = record.link.k if record.link is not None else 0
+        execution.begin_decision(record.commands, is_open=is_open_ended, records=record.k - first_k)
         fold = Fold(execution, objects=self._objects, is_paused=is_paused, recorded=record)
+        if begins is not None:
+            fold.begin_link(begins)
         fold.apply_all(messages)
         execution.end_replay()
-        if not is_open_ended and _essence(fold.outcome) != _essence(record.outcome):
+        if not is_open_ended and _essence(fold.outcome, fold.renewal) != _essence(record.outcome, record.continued):
             raise ReplayMismatch(
                 command=execution.last_command + 1,
-                recorded=_described(record.outcome),
-                asked=_described(fold.outcome),
+                recorded=_described(record.outcome, record.continued),
+                asked=_described(fold.outcome, fold.renewal),
                 source=execution.where(),
             )
         self.owed = owed_of(execution, fold)
@@ -113,18 +151,16 @@ def verify(
         ReplayMismatch: The code does not make the decisions of the log; names the first that differs.
         Blocked, InvalidValue, BadMessage, MissingValue: As a fold does.
     """
-    executions: list[Execution] = []
+    executions: list[Execution | None] = []
 
-    def begin(start: Message) -> Execution:
-        executions.append(execution_of(workflow, app, key, start))
-        return executions[-1]
-
+    code = Code(workflow=workflow, app=app, key=key, hold=executions.append)
     try:
-        for _ in Replay(log, begin, objects, EARLY_KEEP_US).run():
+        for _ in Replay(log, code, objects, EARLY_KEEP_US).run():
             pass
     finally:
         for execution in executions:
-            execution.kill()
+            if execution is not None:
+                execution.kill()
 
 
 def _ended_from_outside(record: Record) -> bool:
@@ -135,15 +171,19 @@ def _ended_from_outside(record: Record) -> bool:
     return outcome.status == "terminated" or (outcome.error is not None and outcome.error.code in _LIMITS)
 
 
-def _essence(outcome: Outcome | None) -> object:
+def _essence(outcome: Outcome | None, renewal: Renewal | None) -> object:
     """What an end is, without what names lines of code."""
+    if renewal is not None:
+        return renewal.hash
     if outcome is None:
         return None
     error = (outcome.error.type, outcome.error.message) if outcome.error is not None else None
     return outcome.status, bytes(outcome.result), outcome.ref, error
 
 
-def _described(outcome: Outcome | None) -> str:
+def _described(outcome: Outcome | None, renewal: Renewal | None) -> str:
+    if renewal is not None:
+        return f"a new link with {bytes(renewal.args)[:200].decode(errors='replace')}"
     if outcome is None:
         return "a run that goes on"
     if outcome.error is not None:

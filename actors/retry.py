@@ -22,7 +22,7 @@ RetryDelay: TypeAlias = str | Duration | Sequence[Duration] | Callable[[int], Du
 _DELAYS_MAX: Final = 1_000
 _DOUBLINGS_MAX: Final = 40
 _JITTER_BITS: Final = 32
-_FINAL_CODES: Final = frozenset({"worker_died"})
+_FINAL_CODES: Final = frozenset({"worker_died", "worker_lost"})
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +40,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Qualified names of exception classes."""
     retry_for_us: int = 0
     """No attempt is begun later than this after the call; 0 for no such bound."""
+    codes: frozenset[str] | None = None
+    """Where given, what fails with another code is not tried again: the engine's own steps."""
 
     @classmethod
     def build(
@@ -51,6 +53,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         jitter: bool = True,
         non_retryable: Sequence[type[BaseException] | str] = (),
         retry_for: Duration | None = None,
+        codes: frozenset[str] | None = None,
     ) -> RetryPolicy:
         """Checks the options of a step.
 
@@ -62,6 +65,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             jitter: Computed delays are multiplied by 0.5 to 1, so that what failed together is not tried together.
             non_retryable: Exception classes or their qualified names.
             retry_for: How long after the call an attempt may begin; None for no bound besides `max_retries`.
+            codes: The only failures that are tried again; None for all.
 
         Raises:
             DefinitionError: An option cannot work.
@@ -86,6 +90,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             is_jittered=jitter,
             non_retryable=_names(non_retryable),
             retry_for_us=retry_for_us,
+            codes=codes,
         )
 
     def decide(
@@ -111,6 +116,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             InvalidDuration: The policy's own function returned what is no duration. What else it raises passes through.
         """
         if attempt > self.max_retries or not is_retryable or error.code in _FINAL_CODES:
+            return None
+        if self.codes is not None and error.code not in self.codes:
             return None
         if not self.non_retryable.isdisjoint((error.type, *error.bases)):
             return None

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple, ParamSpec, cast
 
 from .errors import CompensationFailure, DefinitionError, NotInWorkflow, SagaError
+from .host import refuse_in_body
 from .loop import Loop, running_loop
 from .primitives import shield
 from .signals import Blocked
@@ -78,6 +79,7 @@ def saga(*, parallel: bool = False) -> Saga:
     """
     loop = running_loop()
     if loop is None:
+        refuse_in_body("saga()", "undoes what was done whatever happens, which needs the run's log")
         raise NotInWorkflow("saga() works inside a workflow; elsewhere use contextlib.AsyncExitStack")
     return Saga(loop, parallel=parallel)
 

@@ -54,4 +54,6 @@ def is_settled(log: Iterable[Record], n: int, attempt: int) -> bool:
             if isinstance(command, Close) and command.target == n:
                 return True
             is_asked = is_asked or command.n == n
+        if record.continued is not None:
+            is_asked = False  # what a link has asked for ends with it
     return not is_asked

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from .records import Renewal
+
 
 class Blocked(BaseException):
     """Ends a fold that holds the loop: raised by the loop's own bound, or into it by the watchdog."""
@@ -11,3 +13,11 @@ class Blocked(BaseException):
 
 class CompleteLater(BaseException):
     """Ends an attempt of a step whose result somebody else will give."""
+
+
+class ContinueAsNew(BaseException):
+    """Ends a link of a run's chain: raised by `continue_as_new`, through the workflow's own `finally` blocks."""
+
+    def __init__(self, renewal: Renewal) -> None:
+        super().__init__("continue as new")
+        self.renewal = renewal

@@ -10,6 +10,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 import msgspec
 
 from .errors import DefinitionError
+from .host import running_host
 from .loop import running_loop
 from .names import check_token
 from .step_options import StepOptions, limits_of
@@ -28,6 +29,9 @@ class Step(Generic[P, R]):
     Args:
         given: The options as they were given (`StepOptions`).
     """
+
+    is_body = False
+    """Whether it is the code of a workflow with `durable=False`."""
 
     def __init__(self, function: Callable[P, Any], *, name: str, given: Mapping[str, object]) -> None:
         self.function = function
@@ -50,7 +54,8 @@ class Step(Generic[P, R]):
         self.timeout_us = limits.timeout_us
         self.schedule_to_close_us = limits.schedule_to_close_us
         self.heartbeat_us = limits.heartbeat_us
-        self.max_recovery_attempts = limits.max_recovery_attempts
+        self.recovery = limits.recovery
+        """None where the workflow's options hold."""
         self.on_failure = limits.on_failure
         self.is_inline = limits.is_inline
 
@@ -74,6 +79,9 @@ class Step(Generic[P, R]):
         loop = running_loop()
         if loop is not None:
             return cast("Coroutine[Any, Any, R]", cast(Any, loop.host).run_step(self, args, kwargs))
+        host = running_host()
+        if host is not None:
+            return host.run_step(self, args, kwargs)
         return cast("Coroutine[Any, Any, R]", self.function(*args, **kwargs))
 
     @property

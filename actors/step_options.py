@@ -15,8 +15,9 @@ import msgspec
 
 from .durations import Duration, duration_us
 from .errors import DefinitionError, InvalidDuration
-from .limits import INLINE_US, INLINE_US_MAX, RETRY_DELAY_CAP_S, STEP_RECOVERIES_MAX, STEP_RETRIES
+from .limits import INLINE_US, INLINE_US_MAX, RETRY_DELAY_CAP_S, STEP_RETRIES
 from .names import check_token
+from .recovery import Recovery
 from .retry import RetryDelay, RetryPolicy
 
 
@@ -44,8 +45,12 @@ class StepOptions(TypedDict, total=False):
     """An attempt that says nothing for so long (`attempt().heartbeat()`) is given up and tried again."""
     non_retryable: Sequence[type[BaseException] | str]
     """Exception classes (or their qualified names) that fail the step at once, as `FatalError` does."""
-    max_recovery_attempts: int
-    """Times that an attempt may lose its worker before the step fails with `worker_died`."""
+    recover_on_worker_loss: bool | None
+    """Whether an attempt whose worker was lost is run again. With False it fails with `WorkerLost`: use it where running
+    twice is worse than not knowing. By default as the workflow says, and True."""
+    max_recovery_attempts: int | None
+    """Times that an attempt is run again after its worker was lost, before the step fails with `WorkerLost`; by default
+    as the workflow says, and 3. These are not retries: nothing has failed."""
     on_failure: object
     """What a call comes to that failed for good: a step, called with the same arguments; a pure function of the
     `StepFailed`; or a value. None is a value, too."""
@@ -61,7 +66,8 @@ class StepLimits(msgspec.Struct, frozen=True, kw_only=True):
     timeout_us: int
     schedule_to_close_us: int
     heartbeat_us: int
-    max_recovery_attempts: int
+    recovery: Recovery | None
+    """None where the workflow's options hold."""
     on_failure: object
     """`msgspec.UNSET` without a fallback."""
     is_inline: bool
@@ -78,7 +84,8 @@ DEFAULTS: Final[Mapping[str, object]] = {
     "schedule_to_close": None,
     "heartbeat_timeout": None,
     "non_retryable": (),
-    "max_recovery_attempts": STEP_RECOVERIES_MAX,
+    "recover_on_worker_loss": None,
+    "max_recovery_attempts": None,
     "on_failure": msgspec.UNSET,
     "inline": False,
 }
@@ -105,9 +112,7 @@ def limits_of(step: str, options: Mapping[str, object]) -> StepLimits:
     """
     check_names(step, options)
     given = cast("dict[str, Any]", {**DEFAULTS, **options})
-    recoveries, is_inline = given["max_recovery_attempts"], given["inline"]
-    if not isinstance(recoveries, int) or isinstance(recoveries, bool) or recoveries < 1:
-        raise DefinitionError(f"step {step!r}: max_recovery_attempts={recoveries!r}; use 1 or more")
+    is_inline = given["inline"]
     if not isinstance(is_inline, bool):
         raise DefinitionError(f"step {step!r}: inline={is_inline!r}; use True or False")
     timeout_us = _span_us(step, "timeout", given["timeout"])
@@ -124,7 +129,11 @@ def limits_of(step: str, options: Mapping[str, object]) -> StepLimits:
         timeout_us=_inline_us(step, timeout_us) if is_inline else timeout_us,
         schedule_to_close_us=_span_us(step, "schedule_to_close", given["schedule_to_close"]),
         heartbeat_us=_span_us(step, "heartbeat_timeout", given["heartbeat_timeout"]),
-        max_recovery_attempts=recoveries,
+        recovery=Recovery.build(
+            f"step {step!r}",
+            recover_on_worker_loss=given["recover_on_worker_loss"],
+            max_recovery_attempts=given["max_recovery_attempts"],
+        ),
         on_failure=_fallback(step, given["on_failure"]),
         is_inline=is_inline,
     )

@@ -10,7 +10,7 @@ from .admission import judge, mark_of
 from .execution import Execution
 from .journal import Journal, in_order
 from .limits import TURN_BYTES_MAX, TURN_MESSAGES_MAX
-from .messages import Message, Pause, Start, Tick
+from .messages import Cancel, Message, Pause, Resume, Start, Terminate, Tick
 from .parking import Parking
 from .records import StartMark
 from .verdict import Verdict
@@ -46,7 +46,8 @@ def divide(
     verdicts: list[Verdict] = []
     taken: list[Message] = []
     start = journal.start
-    is_kept = journal.status in ("paused", "parked") or start is None
+    is_resting = bool(journal.rests_until_us)
+    is_kept = journal.status in ("paused", "parked") or start is None or is_resting
     size = 0
     ids: set[str] = set()
     queue = in_order(messages) if len(messages) > 1 else messages
@@ -59,6 +60,8 @@ def divide(
             verdicts.append(verdict)
             continue
         wakes = is_kept and (isinstance(body, Start) if start is None else parking.is_woken_by(message))
+        if is_resting and wakes and not isinstance(body, (Cancel, Terminate)):
+            wakes = message.at_us >= journal.rests_until_us and (isinstance(body, Resume) or not journal.has_kept_pause)
         if is_kept and not wakes and isinstance(body, Tick):
             # Whatever wakes the run brings the time as well.
             verdicts.append(Verdict(message=message, early_timer=parking.early_timer(message, body)))

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from hashlib import blake2b
 from types import CodeType, FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
+import msgspec
+
+from .body import Body, body_of
 from .durations import Duration, duration_us
 from .errors import DefinitionError
+from .host import refuse_in_body
+from .limits import RECORDS_MAX, RECORDS_WARN, WORKFLOW_TAG_CHARACTERS_MAX, WORKFLOW_TAGS_MAX
 from .loop import running_loop
 from .names import check_token
+from .recovery import Recovery
+from .retry import RetryDelay, RetryPolicy
 from .stand_ins import adopt_globals
 from .step import Step
 from .values import Signature, encode
@@ -35,15 +42,45 @@ class Call(Generic[R]):
         return f"<call of workflow {self.workflow!r}>"
 
 
+class WorkflowOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `@workflow(...)` was given, checked."""
+
+    max_duration_us: int = 0
+    """0 for no limit."""
+    records_warn: int = RECORDS_WARN
+    records_max: int = RECORDS_MAX
+    retry: RetryPolicy | None = None
+    """When a run that has failed is tried again; None for never."""
+    recovery: Recovery | None = None
+    """Of its steps that do not say otherwise, or of the body."""
+    tags: tuple[str, ...] = ()
+
+
 class Workflow(Generic[P, R]):
     """A registered workflow. `call(...)` makes what a client starts. Called in a workflow it runs as a child; elsewhere it is the
-    plain function.
+    plain function, also in a workflow with `durable=False`, which takes another such one into its body.
     """
 
-    def __init__(self, function: Callable[P, Coroutine[Any, Any, R]], *, name: str, max_duration_us: int) -> None:
+    def __init__(
+        self,
+        function: Callable[P, Coroutine[Any, Any, R]],
+        *,
+        name: str,
+        options: WorkflowOptions,
+        body: Body[P, R] | None = None,
+    ) -> None:
         self.function = function
         self.name = name
-        self.max_duration_us = max_duration_us
+        self.max_duration_us = options.max_duration_us
+        self.records_warn = options.records_warn
+        self.records_max = options.records_max
+        self.retry = options.retry
+        self.recovery = options.recovery
+        self.tags = options.tags
+        self.body = body
+        """With `durable=False`, the step that its code runs as."""
+        self.root: Callable[P, Coroutine[Any, Any, R]] = function if body is None else body.ask
+        """What a run of it runs on its deterministic loop."""
         self.signature = Signature.of(function, what=f"workflow {name}")
         self.code_hash = code_hash(function)
         self.__doc__ = function.__doc__
@@ -58,7 +95,14 @@ class Workflow(Generic[P, R]):
             return cast(
                 "Coroutine[Any, Any, R]", cast(Any, loop.host).run_child(self.call(*args, **kwargs), None, "cancel")
             )
+        if self.is_durable:
+            refuse_in_body(f"{self!r} runs as a child, which")
         return self.function(*args, **kwargs)
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether each step is recorded: False where a lost worker means to begin again."""
+        return self.body is None
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Binds arguments for `Client.start`.
@@ -100,9 +144,41 @@ class WorkflowDecorator:
 @overload
 def workflow(function: Callable[P, Coroutine[Any, Any, R]], /) -> Workflow[P, R]: ...
 @overload
-def workflow(*, name: str | None = None, max_duration: Duration | None = None) -> WorkflowDecorator: ...
 def workflow(
-    function: Callable[..., Any] | None = None, /, *, name: str | None = None, max_duration: Duration | None = None
+    *,
+    name: str | None = None,
+    max_duration: Duration | None = None,
+    records_warn: int = RECORDS_WARN,
+    records_max: int = RECORDS_MAX,
+    max_retries: int = 0,
+    retry_delay: RetryDelay = "exponential",
+    retry_cap: Duration = "5m",
+    jitter: bool = True,
+    non_retryable: Sequence[type[BaseException] | str] = (),
+    durable: bool = True,
+    queue: str | None = None,
+    recover_on_worker_loss: bool | None = None,
+    max_recovery_attempts: int | None = None,
+    tags: Sequence[str] = (),
+) -> WorkflowDecorator: ...
+def workflow(  # noqa: PLR0913  the options of a workflow, all by name
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    max_duration: Duration | None = None,
+    records_warn: int = RECORDS_WARN,
+    records_max: int = RECORDS_MAX,
+    max_retries: int = 0,
+    retry_delay: RetryDelay = "exponential",
+    retry_cap: Duration = "5m",
+    jitter: bool = True,
+    non_retryable: Sequence[type[BaseException] | str] = (),
+    durable: bool = True,
+    queue: str | None = None,
+    recover_on_worker_loss: bool | None = None,
+    max_recovery_attempts: int | None = None,
+    tags: Sequence[str] = (),
 ) -> Any:
     """Makes an `async def` a workflow.
 
@@ -111,7 +187,20 @@ def workflow(
 
     Args:
         name: Its name in subjects; the function's name by default.
-        max_duration: From start to end; a run that takes longer fails with `max_duration`.
+        max_duration: From start to end of a run, or of each link of its chain; one that takes longer fails with `max_duration`.
+        records_warn: A log of so many records is said to be long: in the worker's log, and to the code by
+            `info().should_continue_as_new`.
+        records_max: With so many the run, or link, fails with `run_too_long`.
+        max_retries: Times that a run which has failed begins again, with the same arguments, as a new link of its chain. What
+            its limits have ended, and a `FatalError`, is not tried again.
+        retry_delay, retry_cap, jitter, non_retryable: As for a step.
+        durable: With False there is no record per step: the whole code runs as one piece of work on a step worker, with its
+            steps in place, and begins again from the beginning when that worker is lost. For work that is quick and may
+            be repeated; only start and end are durable.
+        queue: Which step workers run it, with `durable=False` alone; "default" by default.
+        recover_on_worker_loss: Of its steps, where they do not say; with `durable=False`, of the whole. True by default.
+        max_recovery_attempts: As above: times that it is run again; 3 by default.
+        tags: At most 3 texts for lists and dashboards.
 
     Raises:
         DefinitionError: The function is not an `async def`, or an option cannot work.
@@ -123,10 +212,62 @@ def workflow(
             raise DefinitionError(f"workflow {shown!r} must be an `async def`; it orchestrates, steps do the work")
         workflow_name = check_token("workflow name", name if name is not None else target.__name__)
         limit_us = 0 if max_duration is None else duration_us(max_duration, what=f"max_duration of {workflow_name!r}")
+        what = f"workflow {workflow_name!r}"
+        if not 1 <= records_warn < records_max <= RECORDS_MAX:
+            bounds = f"records_warn={records_warn}, records_max={records_max}"
+            raise DefinitionError(f"{what}: {bounds}; use 1 <= records_warn < records_max <= {RECORDS_MAX}")
+        policy = RetryPolicy.build(
+            max_retries=max_retries, retry_delay=retry_delay, cap=retry_cap, jitter=jitter, non_retryable=non_retryable
+        )
+        recovery = Recovery.build(
+            what, recover_on_worker_loss=recover_on_worker_loss, max_recovery_attempts=max_recovery_attempts
+        )
+        body = _body(target, workflow_name, durable, queue, recovery)
         adopt_globals(target.__globals__)
-        return Workflow(target, name=workflow_name, max_duration_us=limit_us)
+        options = WorkflowOptions(
+            max_duration_us=limit_us,
+            records_warn=records_warn,
+            records_max=records_max,
+            retry=policy if policy.max_retries else None,
+            recovery=recovery,
+            tags=_checked_tags(what, tags),
+        )
+        return Workflow(target, name=workflow_name, options=options, body=body)
 
     return WorkflowDecorator(build) if function is None else build(function)
+
+
+def _body(
+    function: Callable[..., Any],
+    name: str,
+    durable: object,
+    queue: str | None,
+    recovery: Recovery | None,
+) -> Body[..., Any] | None:
+    if not isinstance(durable, bool):
+        raise DefinitionError(f"workflow {name!r}: durable={durable!r}; use True or False")
+    if not durable:
+        return body_of(function, workflow=name, queue=check_token("queue", queue or "default"), recovery=recovery)
+    if queue is not None:
+        raise DefinitionError(
+            f"workflow {name!r}: queue={queue!r} says which step workers run a whole workflow, which is for durable=False; "
+            "give the queue to its steps: @step(queue=...)"
+        )
+    return None
+
+
+def _checked_tags(what: str, tags: object) -> tuple[str, ...]:
+    if isinstance(tags, str) or not isinstance(tags, Sequence):
+        raise DefinitionError(f"{what}: tags={tags!r}; use a list of texts")
+    listed = tuple(cast("Sequence[object]", tags))
+    if len(listed) > WORKFLOW_TAGS_MAX:
+        raise DefinitionError(f"{what} has {len(listed)} tags; at most {WORKFLOW_TAGS_MAX}")
+    for tag in listed:
+        if not isinstance(tag, str) or not 1 <= len(tag) <= WORKFLOW_TAG_CHARACTERS_MAX or not tag.isprintable():
+            raise DefinitionError(
+                f"{what}: tag {ascii(tag)[:80]}; use a printable text of 1 to {WORKFLOW_TAG_CHARACTERS_MAX} characters"
+            )
+    return cast("tuple[str, ...]", listed)
 
 
 def code_hash(function: Callable[..., Any]) -> str:

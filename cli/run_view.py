@@ -83,6 +83,8 @@ async def export_run(connection: Connection, text: str) -> None:
 def _facts(status: RunStatus, record: Record) -> Iterator[tuple[str, str]]:
     yield "run", f"{status.workflow}/{status.run_id}"
     yield "status", status.status
+    if status.link > 1 or status.status == "continued":
+        yield "link", f"{status.link} of its chain"
     if status.parent is not None:
         yield "child of", str(status.parent)
     yield "started", render.instant(status.started_at_us)

@@ -89,6 +89,16 @@ def children(context: typer.Context, run: Run, json: Json = False) -> None:
 
 
 @app.command()
+def chain(context: typer.Context, run: Run, json: Json = False) -> None:
+    """List the links of a run that continues as new, oldest first; each can be named wherever a run can."""
+    from . import connection
+    from .chain_view import list_chain
+
+    check_run(run)
+    connection.run(context, lambda connected: list_chain(connected, run), is_json=json)
+
+
+@app.command()
 def cancel(context: typer.Context, run: Run, reason: Reason = "", wait: Wait = False) -> None:
     """Ask a run to stop: CancelledError at its next await, its clean-up runs."""
     _steer(context, run, "cancel", lambda handle: handle.cancel(reason=reason, wait=wait))

@@ -38,13 +38,13 @@ def start(
     json: Json = False,
 ) -> None:
     """Start a run and print its name; the message is durable then, whether or not a worker runs."""
-    from ..actors.names import check_token
+    from ..actors.names import check_run_id, check_token
     from ..actors.workflow import Call
     from . import connection
 
     check_token("workflow name", workflow)
     if run_id is not None:
-        check_token("run id", run_id)
+        check_run_id(run_id)
     if conflict not in ("existing", "fail"):
         raise UsageProblem(f"--conflict {conflict!r} is neither `existing` nor `fail`")
     positional, named = arguments.parse_args(args or [], all_args, kwargs, source)

@@ -17,7 +17,7 @@ from ..actors.errors import (
     RunTerminated,
     mixed_class,
 )
-from ..actors.names import RunKey
+from ..actors.names import RunKey, chain_of
 from ..actors.records import Outcome, Record
 from ..streams.dead_letter import DeadLetter
 
@@ -57,7 +57,8 @@ def failure(key: RunKey, outcome: Outcome) -> RunError:
         case "terminated":
             return RunTerminated(*key, f"run {key} was terminated{because}")
         case status:
-            return RunEnded(*key, f"run {key} is {status}{because}; the run that follows it has the result")
+            run = chain_of(key.run)[0]
+            return RunEnded(*key, f"link {key} is {status}{because}; run {key.workflow}/{run} has the result")
 
 
 def _failed(key: RunKey, error: ErrorInfo) -> RunFailed:

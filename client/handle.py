@@ -15,6 +15,7 @@ from ..actors.records import Record, StartMark
 from ..actors.values import decode
 from .closing import closing
 from .faults import ended, failure, not_found, refused, taken
+from .links import Link
 from .sender import RunMessage, message_id
 from .session import Session
 from .status import RunStatus, StatusWord
@@ -180,11 +181,23 @@ class RunHandle(Generic[R_co]):
     async def children(self) -> list[RunHandle[Any]]:
         """Lists the children that the run has asked for so far, in that order, ended or not; raises as `log` does.
 
-        One that was given up in the moment in which it was asked for was never started: `status` raises `RunNotFound`.
+        Those in other apps are left out: a client of their app reads them. One that was given up in the moment in which it was asked for was never started: `status` raises `RunNotFound`.
         """
         commands = [command for record in await self.log() for command in record.commands]
-        keys = [RunKey(command.workflow, command.run) for command in commands if isinstance(command, StartChild)]
+        keys = [
+            RunKey(command.workflow, command.run)
+            for command in commands
+            if isinstance(command, StartChild) and not command.app
+        ]
         return [RunHandle(self._session, key, Any) for key in keys]
+
+    async def chain(self) -> list[Link]:
+        """Lists the links of the run's chain, oldest first: one, where it has never continued as new.
+
+        Links that retention has forgotten are missing. Raises as `log` does.
+        """
+        await self._find()
+        return await self._session.reader.links(self._key)
 
     async def tail(self) -> AsyncGenerator[Event, None]:
         """Yields events from the first on, without gap into what happens next; ends with the run. Raises as `log` does."""
@@ -237,7 +250,7 @@ class RunHandle(Generic[R_co]):
 
     async def _stop(self, verb: str, body: Body, *, wait: bool) -> StatusWord:
         record = await self._find()
-        if record is None or record.outcome is None:
+        if record is None or record.outcome is None or record.outcome.status == "continued":
             await self._send(verb, body)
             if wait:
                 record = await self._wait_ended()
@@ -247,5 +260,5 @@ class RunHandle(Generic[R_co]):
         await self._session.sender.send(RunMessage(self._key, verb, "", body))
 
     def _refuse_ended(self, record: Record | None) -> None:
-        if record is not None and record.outcome is not None:
-            raise ended(self._key, record)
+        if record is not None and record.outcome is not None and record.outcome.status != "continued":
+            raise ended(self._key, record)  # of a link that is over, the run that goes on takes it

@@ -13,11 +13,12 @@ import msgspec
 
 from ..actors.errors import BadLog
 from ..actors.events import Event, events_of
-from ..actors.names import RunKey
+from ..actors.names import RunKey, chain_of
 from ..actors.records import Record, decode_record, record_hash
 from ..streams.ports import Broker, Stored
 from ..streams.subjects import App
 from .closing import closing
+from .links import Link, LinkEnd, as_ended, link_of, read_ends
 
 
 class RunEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +60,14 @@ class Reader:
         self._app = app
 
     async def last(self, key: RunKey) -> Record | None:
-        """Reads a run's last record, or None where there is no log. May lag behind the stream's leader by a moment."""
+        """Reads the last record of a run, or of a link of its chain; None where there is none.
+
+        May lag behind the stream's leader by a moment.
+        """
+        run, number = chain_of(key.run)
+        if number:
+            end = await self._end_of(RunKey(key.workflow, run), number)
+            return None if end is None else end.record if end.is_last else as_ended(end.record)
         stored = await self._broker.last_direct(self._app.log, self._app.log_of(key))
         if stored is None:
             return None
@@ -74,17 +82,39 @@ class Reader:
         return await self._broker.last(self._app.mail, self._app.starts_waiting(key)) is not None
 
     async def log(self, key: RunKey) -> list[Record]:
-        """Reads a run's records, all that retention has left.
+        """Reads the records of a run, all that retention has left, or of a link: from the record that has begun it on.
 
         Raises:
             BadLog: A record is of a newer version.
         """
+        run, number = chain_of(key.run)
+        from_seq, to_seq = 1, 0
+        if number:
+            key = RunKey(key.workflow, run)
+            end = await self._end_of(key, number)
+            if end is None:
+                return []
+            from_seq, to_seq = end.from_seq, end.to_seq
         chain = Chain()
-        stored = await self._broker.read(self._app.log, self._app.log_of(key))
+        stored = await self._broker.read(self._app.log, self._app.log_of(key), from_seq=from_seq, to_seq=to_seq)
         return [record for message in stored if (record := chain.accept(message.payload)) is not None]
 
+    async def links(self, key: RunKey) -> list[Link]:
+        """Reads the chain of a run, named by itself or by any link, the oldest link that is kept first."""
+        key = RunKey(key.workflow, chain_of(key.run)[0])
+        return [link_of(key, end) for end in reversed(await read_ends(self._broker, self._app, key))]
+
     async def tail(self, key: RunKey) -> AsyncGenerator[Event, None]:
-        """Yields a run's events from the first on, without gap into what happens next; ends with the run."""
+        """Yields a run's events from the first on, without gap into what happens next, link after link; ends with the run.
+
+        Of a link that is over: its own.
+        """
+        if chain_of(key.run)[1] and await self._is_over(key):
+            for kept in await self.log(key):
+                for event in events_of(kept):
+                    yield event
+            return
+        key = RunKey(key.workflow, chain_of(key.run)[0])
         chain = Chain()
         async with closing(self._follow(key)) as messages:
             async for message in messages:
@@ -95,6 +125,10 @@ class Reader:
                     yield event
                 if record.outcome is not None:
                     return
+
+    async def _is_over(self, key: RunKey) -> bool:
+        record = await self.last(key)
+        return record is not None and record.outcome is not None
 
     async def tail_all(self, workflow: str = "*") -> AsyncGenerator[RunEvent, None]:
         """Yields the events of all runs, of one workflow or any, from the first that is kept on; never ends."""
@@ -111,6 +145,10 @@ class Reader:
                     del chains[key]  # nothing follows: a tail of everything must not grow with what has ended
                 for event in events_of(record):
                     yield RunEvent(workflow=key.workflow, run_id=key.run, event=event)
+
+    async def _end_of(self, key: RunKey, number: int) -> LinkEnd | None:
+        ends = await read_ends(self._broker, self._app, key, down_to=number)
+        return ends[-1] if ends and ends[-1].number == number else None
 
     def _follow(self, key: RunKey) -> AsyncIterator[Stored]:
         return self._broker.scan(self._app.log, self._app.log_of(key), follow=True)

@@ -12,7 +12,7 @@ import msgspec
 
 from ..actors.limits import READ_AGAIN_S
 from ..actors.messages import Start
-from ..actors.names import RunKey, check_token
+from ..actors.names import RunKey, check_run_id, check_token
 from ..actors.records import Record, StartMark, start_hash
 from ..actors.work import packed_object
 from .faults import refused, taken
@@ -30,7 +30,7 @@ class Starting:
 
     def __init__(self, session: Session, workflow: str, run_id: str, args: bytes, kwargs: bytes | None) -> None:
         self._session = session
-        self.key: Final = RunKey(check_token("workflow name", workflow), check_token("run id", run_id))
+        self.key: Final = RunKey(check_token("workflow name", workflow), check_run_id(run_id))
         self._object = packed_object(args, kwargs)
         ref = session.claims.check(self._object, where=f"arguments of workflow {workflow}")
         if ref is not None:

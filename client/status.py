@@ -41,6 +41,8 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The run that has started this one as its child."""
     reason: str = ""
     """As given with `cancel` or `terminate`."""
+    link: int = 1
+    """Which link of its chain: one more with each `continue_as_new`."""
 
     @property
     def is_ended(self) -> bool:
@@ -70,7 +72,14 @@ class RunStatus(msgspec.Struct, frozen=True, kw_only=True):
             error=None if outcome is None else outcome.error,
             parent=RunKey(parent.workflow, parent.run) if parent is not None else None,
             reason="" if outcome is None else outcome.reason,
+            link=_link_of(record),
         )
+
+
+def _link_of(record: Record) -> int:
+    if record.continued is not None and record.outcome is None:
+        return record.continued.link  # with this record the next one has begun
+    return record.link.n if record.link is not None else 1
 
 
 class RunSummary(Summary, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import msgspec
 
 from ..actors.attempt import attempt
 from ..actors.errors import FatalError
+from ..actors.recovery import Recovery
 from ..actors.step import Step
 from ..actors.values import Signature
 from .testing_stubs import Stub
@@ -33,6 +34,8 @@ class StepCall(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str
     command: int
     """Number of the command within the run: the same for all attempts of one call."""
+    is_in_place: bool = False
+    """Whether it runs within the body of a workflow with `durable=False`."""
 
 
 class NotStubbed(FatalError):
@@ -50,21 +53,32 @@ class Stage:
         """Calls that have not come back yet."""
         self.on_done: Callable[[StepCall], None] = lambda _: None
         """Called when a step has done its work, before its result is sent."""
-        self.steps: Final = {name: _Staged(self, step, stubs.get(name), unstubbed) for name, step in steps.items()}
+        self.steps: Final = {
+            name: _StagedBody(self, step) if step.is_body else _Staged(self, step, stubs.get(name), unstubbed)
+            for name, step in steps.items()
+        }
 
     def calls_of(self, names: Iterable[str]) -> list[StepCall]:
         wanted = set(names)
         return [call for call in self.calls if call.step in wanted]
 
 
-class _Staged:
-    """One step on the stage (`running_step.Runnable`)."""
+class _OnStage:
+    """What steps and bodies have in common (`running_step.Runnable`)."""
 
-    def __init__(self, stage: Stage, step: Step[..., Any], stub: Stub[..., Any] | None, unstubbed: Unstubbed) -> None:
+    is_async = True  # sync steps, too: a test has one thread
+
+    def __init__(self, stage: Stage, step: Step[..., Any]) -> None:
         self._stage = stage
         self._step = step
-        self._stub = stub
-        self._unstubbed = unstubbed
+
+    @property
+    def is_body(self) -> bool:
+        return self._step.is_body
+
+    @property
+    def recovery(self) -> Recovery | None:
+        return self._step.recovery
 
     @property
     def name(self) -> str:
@@ -75,12 +89,33 @@ class _Staged:
         return self._step.queue
 
     @property
-    def is_async(self) -> bool:
-        return True  # sync steps, too: a test has one thread
-
-    @property
     def signature(self) -> Signature:
         return self._step.signature
+
+
+class _StagedBody(_OnStage):
+    """The body of a workflow with `durable=False`: no call that a test asks for, its steps are."""
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        return self._call
+
+    async def _call(self, *args: Any, **kwargs: Any) -> object:
+        self._stage.running += 1
+        try:
+            with VirtualTime.as_user():
+                return await cast("Awaitable[object]", self._step.function(*args, **kwargs))
+        finally:
+            self._stage.running -= 1
+
+
+class _Staged(_OnStage):
+    """One step on the stage."""
+
+    def __init__(self, stage: Stage, step: Step[..., Any], stub: Stub[..., Any] | None, unstubbed: Unstubbed) -> None:
+        super().__init__(stage, step)
+        self._stub = stub
+        self._unstubbed = unstubbed
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -96,14 +131,16 @@ class _Staged:
             workflow=now.workflow,
             run_id=now.run,
             command=now.command,
+            is_in_place=now.is_in_place,
         )
         stage.calls.append(call)
-        stage.running += 1
+        is_counted = not now.is_in_place  # its body is the work that is out
+        stage.running += is_counted
         try:
             with VirtualTime.as_user():
                 return await self._perform(call)
         finally:
-            stage.running -= 1
+            stage.running -= is_counted
             stage.on_done(call)
 
     async def _perform(self, call: StepCall) -> object:

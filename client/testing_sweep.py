@@ -187,6 +187,8 @@ class _Trials:
         except JetrunError as error:
             trial.broken = f"{type(error).__name__}: {error}"
         trial.calls = under_test.calls()
+        if trial.may_repeat:  # a body begins again, and its steps with it
+            trial.may_repeat |= {call.command for call in trial.calls if call.is_in_place}
         return trial
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .letters import Letter, Unreadable
+from .letters import Detour, Letter, Unreadable
 from .ports import Broker, Delivery
 
 
@@ -19,12 +19,12 @@ class Acks:
         self._broker = broker
         self._on_settled = on_settled
 
-    def ack(self, letter: Letter | Unreadable) -> None:
+    def ack(self, letter: Letter | Unreadable | Detour) -> None:
         """Acknowledges one; lost with the connection, then it is delivered again and recognised."""
         if letter.delivery.reply:
             self._broker.ack(letter.delivery.reply)
         self.let_go(letter)
 
-    def let_go(self, letter: Letter | Unreadable) -> None:
+    def let_go(self, letter: Letter | Unreadable | Detour) -> None:
         """Gives one up unacked: a newer delivery of the message is in hand, or it shall come again."""
         self._on_settled(letter.partition, letter.delivery)

@@ -395,7 +395,7 @@ class ActorWorker:
             self._free_since[partition.number] = anyio.current_time()
         self._send_beat()  # who ranks higher waits for this
 
-    # --- what turns ask for (`turns.Host`) ------------------------------------------------------------------
+    # --- what turns ask for (`turn_host.Host`) ------------------------------------------------------------------
     def spawn(self, function: Callable[..., Coroutine[object, object, None]], /, *args: object) -> None:
         if self._tasks is not None:
             self._tasks.start_soon(function, *args)
@@ -407,7 +407,7 @@ class ActorWorker:
         self._open_runs.on_started(key, started_at_us, is_new=is_new)
 
     def on_settled(self, partition: int, delivery: Delivery) -> None:
-        """See `turns.Host`."""
+        """See `turn_host.Host`."""
         self._partitions[partition].settled(delivery)
 
     def on_ended(self, key: RunKey) -> bool:

@@ -17,18 +17,18 @@ import msgspec
 
 from ..actors.admission import Verdict
 from ..actors.commands import Retry, RunStep
-from ..actors.decision import Owed
 from ..actors.errors import BadLog, BadMessage, BrokerError, ErrorInfo
 from ..actors.limits import REASON_CHARS_MAX
-from ..actors.messages import Message, Parent, Ref, Start, Tick, encode_body
-from ..actors.names import RunKey
+from ..actors.messages import CONTINUED, Message, Ref, Start, Tick, encode_body
+from ..actors.names import RunKey, link_id
 from ..actors.records import Outcome, Summary, decode_record
 from ..actors.work import Work, decode_work, encode_work, token
 from .attempts import Attempts
 from .dead_letter import dead_letter
+from .debt import Debt, may_leave_something
 from .family import Family
 from .inline_steps import InlineSteps
-from .letters import Letter, Unreadable
+from .letters import Detour, Letter, Unreadable
 from .ports import EXPECT_LAST, SCHEDULE, SCHEDULE_TARGET, UNKNOWN, WRONG_LAST, Broker, Delivery, Outgoing, Stored
 from .subjects import App, partition_of
 from .telemetry import log
@@ -65,26 +65,10 @@ class IndexEntry(Summary, frozen=True, kw_only=True, omit_defaults=True):
     run: str
     is_trimmed: bool = False
     """The log was cut to its terminal record (R15)."""
-
-
-class Debt(msgspec.Struct, frozen=True):
-    """One run's owed effects on their way."""
-
-    key: RunKey
-    owed: Owed
-    now_us: int
-    summary: Summary
-    is_repeat: bool = False
-    is_old: bool = False
-    """The run may have left entries in INDEX, and timers of the engine's own, that `owed` does not tell."""
-    has_deadline: bool = False
-    """The workflow has a `max_duration`: its timer waits since the start."""
-    log_seq: int = 0
-    """Of the record that owes."""
-    parent: Parent | None = None
-    """Who is told of the run's end."""
-    letters: Sequence[Letter] = ()
-    """At hand for the run: dead letters made of them keep their headers."""
+    chain: str = ""
+    """Of a link of a run that goes on: the run."""
+    until_seq: int = 0
+    """Where such a link's records end in the stream; with the next one the new link begins."""
 
 
 _Sent: TypeAlias = tuple[Outgoing, Debt, RunStep | None]
@@ -144,9 +128,9 @@ class Effects:
             batch += [(self._timer(debt.key, name, due_at_us), debt, None) for name, due_at_us in owed.timers]
             if owed.children or owed.child_ends or debt.parent is not None:
                 batch += [(message, debt, None) for message in await self._family.messages(debt.key, owed, debt.parent)]
-            if owed.outcome is not None or owed.parked is not None:
+            if owed.outcome is not None or owed.parked is not None or owed.is_continued:
                 batch += self._standing(debt)
-            if _may_leave_something(debt):
+            if may_leave_something(debt):
                 purges.append(debt)
         if batch:
             await self._send(batch)
@@ -155,12 +139,20 @@ class Effects:
         for debt in purges:
             await self._purge(debt)
         for debt in debts:
-            for verdict in debt.owed.refused:
-                await self.bury_verdict(debt.key, verdict, debt.letters)
-            if debt.owed.is_expired:
-                await self._forget(debt)
-            if debt.owed.outcome is not None:
-                self.notify_done(debt.key, debt.owed.outcome)
+            owed = debt.owed
+            if owed.refused or owed.is_expired or owed.rests_until_us:
+                await self._conclude(debt)
+            if owed.outcome is not None:
+                self.notify_done(debt.key, owed.outcome)
+
+    async def _conclude(self, debt: Debt) -> None:
+        """Does what comes last for a run, where there is any such thing."""
+        for verdict in debt.owed.refused:
+            await self.bury_verdict(debt.key, verdict, debt.letters)
+        if debt.owed.is_expired:
+            await self._forget(debt)
+        if debt.owed.rests_until_us:
+            await self.publish(self._beginning(debt))  # not before: what is purged may be all timers of the run
 
     async def run_inline(self, key: RunKey, commands: Sequence[RunStep], letters: Sequence[Letter]) -> None:
         """Runs a decision's inline steps; on return their results are durable.
@@ -207,7 +199,7 @@ class Effects:
             (x.delivery for x in letters if x.message.seq == message.seq and x.message.source == message.source), None
         )
         if isinstance(message.body, Start) and message.body.parent is not None:
-            await self.publish(self._family.refusal(key, message.body.parent, verdict))
+            await self.publish(self._family.refusal(key, message.body.parent, code=verdict.code, reason=verdict.reason))
         await self.bury(
             delivery or self._as_delivered(key, message),
             key,
@@ -215,6 +207,10 @@ class Effects:
             reason=verdict.reason,
             message_id=message.body.id,
         )
+
+    async def send_on(self, detour: Detour) -> None:
+        """Gives a message that was addressed to a link of a chain to the run; it is durable there on return."""
+        await self.publish(Outgoing(self._app.input(detour.key, detour.verb, detour.name), detour.raw))
 
     async def publish(self, message: Outgoing) -> None:
         """Publishes until it is stored; for messages that are safe to repeat."""
@@ -236,9 +232,9 @@ class Effects:
             await anyio.sleep(delay_s)
             delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
 
-    def tick(self, key: RunKey, n: int, due_at_us: int) -> Outgoing:
+    def tick(self, key: RunKey, n: int = 0, due_at_us: int = 0, *, wake: str = "") -> Outgoing:
         """Makes the message that brings a run's time forward through its own mailbox (R14)."""
-        return Outgoing(self._app.input(key, "timer"), encode_body(Tick(n=n, due_at_us=due_at_us)))
+        return Outgoing(self._app.input(key, "timer"), encode_body(Tick(n=n, due_at_us=due_at_us, wake=wake)))
 
     def schedule(self, key: RunKey, name: str, due_at_us: int) -> Outgoing:
         """Makes the delayed message of a timer."""
@@ -291,10 +287,31 @@ class Effects:
         parked = debt.owed.parked
         if debt.owed.outcome is not None:
             yield self.index_entry("ended", debt.key, debt.summary), debt, None
+        elif debt.owed.is_continued:
+            yield self._link_entry(debt), debt, None
+            if not debt.owed.rests_until_us:
+                yield self._beginning(debt), debt, None
         elif parked is not None:
             yield self.index_entry("parked", debt.key, debt.summary), debt, None
         if parked is not None:
             yield self._timer(debt.key, "park", parked.retry_at_us), debt, None
+
+    def _beginning(self, debt: Debt) -> Outgoing:
+        """Makes the message with which a new link begins: at once, or when the next try is due."""
+        due_at_us = debt.owed.rests_until_us
+        if due_at_us:
+            return self._timer(debt.key, "next", due_at_us)
+        return self.tick(debt.key, debt.link.n if debt.link is not None else 0, wake=CONTINUED)
+
+    def _link_entry(self, debt: Debt) -> Outgoing:
+        """Makes the entry by which a link that has ended is listed and, in its time, purged."""
+        key, link = debt.key, debt.link
+        assert link is not None, "its link has ended"
+        summary = msgspec.structs.replace(debt.summary, status="continued", ended_at_us=debt.now_us)
+        fields = {name: getattr(summary, name) for name in summary.__struct_fields__}
+        name = RunKey(key.workflow, link_id(key.run, link.n - 1))
+        entry = IndexEntry(workflow=key.workflow, run=name.run, chain=key.run, until_seq=link.seq - 1, **fields)
+        return Outgoing(self._app.index_of("ended", name), msgspec.json.encode(entry))
 
     def _retry(self, key: RunKey, command: RunStep, retry: Retry) -> Outgoing:
         headers = {
@@ -411,7 +428,8 @@ class Effects:
         key, owed = debt.key, debt.owed
         app = self._app
         subjects: list[tuple[str, str]] = []
-        is_end = owed.outcome is not None
+        is_over = owed.outcome is not None
+        is_end = is_over or owed.is_continued
         if is_end and (debt.is_repeat or len(owed.closed_steps) > _LITERAL_PURGES_MAX):
             subjects += [(app.work, app.work_of_run(key)), (app.work, app.retry_of_run(key))]
         else:
@@ -425,10 +443,12 @@ class Effects:
             names = [str(n) for n in owed.closed_timers]
             if is_end and (debt.is_old or debt.has_deadline):
                 names += ("max", "park", "early") if debt.is_old else ("max",)
+            if is_over and debt.link is not None:
+                names.append("next")
             if names:
                 partition = partition_of(key.run, self._partitions)
                 subjects += [(app.timers, app.timer(partition, key, name)) for name in names]
-        if is_end and debt.is_old:
+        if is_over and debt.is_old:
             subjects += [(app.index, app.index_of("open", key)), (app.index, app.index_of("parked", key))]
         elif owed.is_unparked:
             subjects.append((app.index, app.index_of("parked", key)))
@@ -463,14 +483,6 @@ class Effects:
                 delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
             else:
                 return
-
-
-def _may_leave_something(debt: Debt) -> bool:
-    """Tells whether there may be something to take back; most runs end with nothing open."""
-    owed = debt.owed
-    if owed.closed_steps or owed.closed_timers or owed.is_unparked:
-        return True
-    return owed.outcome is not None and (debt.is_repeat or debt.is_old or debt.has_deadline)
 
 
 def _attempt_in(stored: Stored) -> int:

@@ -9,21 +9,23 @@ import logging
 from typing import Final
 
 import anyio
+import msgspec
 
 from ..actors.commands import StartChild
 from ..actors.decision import Owed
-from ..actors.errors import BadValue, BrokerError, ErrorInfo
+from ..actors.errors import BadValue, BrokerError, ErrorInfo, NotProvisioned
 from ..actors.messages import Cancel, ChildResult, Parent, Ref, Start, Terminate, encode_body
 from ..actors.names import RunKey
 from ..actors.open_child import ChildEnd
 from ..actors.records import Outcome
-from ..actors.verdict import Verdict
 from ..actors.work import CHILD_ATTEMPT, token
 from .ports import Broker, Outgoing
 from .subjects import App
 from .telemetry import log
 
 _RETRY_S: Final = 0.5
+_MISSES_MAX: Final = 6
+"""How often an app is looked for that is not there: a server that has just come back may not know its streams yet."""
 
 
 class Family:
@@ -46,18 +48,24 @@ class Family:
         """
         messages: list[Outgoing] = []
         for command in owed.children:
-            child = RunKey(command.workflow, command.run)
-            await self._hand_over(command.ref, key, child)
-            messages.append(Outgoing(self._app.input(child, "start"), encode_body(self._start(key, command))))
-        messages += [self._end(key, end) for end in owed.child_ends]
-        if listener is not None and owed.outcome is not None:
-            await self._hand_over(owed.outcome.ref, key, RunKey(listener.workflow, listener.run))
+            child, app = RunKey(command.workflow, command.run), self._app_of(command.app)
+            if not await self._is_there(app):
+                messages.append(self._not_there(key, command))
+                continue
+            await self._hand_over(command.ref, (self._app, key), (app, child))
+            messages.append(Outgoing(app.input(child, "start"), encode_body(self._start(key, command))))
+        messages += [
+            self._end(key, end) for end in owed.child_ends if await self._is_there(self._app_of(end.command.app))
+        ]
+        if listener is not None and owed.outcome is not None and await self._is_there(self._app_of(listener.app)):
+            parent = RunKey(listener.workflow, listener.run)
+            await self._hand_over(owed.outcome.ref, (self._app, key), (self._app_of(listener.app), parent))
             messages.append(self._news(key, listener, owed.outcome))
         return messages
 
-    def refusal(self, key: RunKey, parent: Parent, verdict: Verdict) -> Outgoing:
+    def refusal(self, key: RunKey, parent: Parent, *, code: str, reason: str) -> Outgoing:
         """Makes the news that a child was never begun."""
-        error = ErrorInfo(type="MessageRefused", message=verdict.reason, code=verdict.code)
+        error = ErrorInfo(type="MessageRefused", message=reason, code=code)
         body = ChildResult(
             id=f"{key}/{parent.command}/refused",
             command=parent.command,
@@ -75,6 +83,7 @@ class Family:
             command=command.n,
             depth=command.depth,
             token=token(self._key, key, command.n, CHILD_ATTEMPT),
+            app=self._app.name if command.app else "",
         )
 
     def _start(self, key: RunKey, command: StartChild) -> Start:
@@ -91,7 +100,7 @@ class Family:
             id=f"{key}/{end.command.n}/{end.verb}", reason=end.reason, parent=self._parent(key, end.command)
         )
         child = RunKey(end.command.workflow, end.command.run)
-        return Outgoing(self._app.input(child, end.verb), encode_body(body))
+        return Outgoing(self._app_of(end.command.app).input(child, end.verb), encode_body(body))
 
     def _news(self, key: RunKey, parent: Parent, outcome: Outcome) -> Outgoing:
         body = ChildResult(
@@ -107,22 +116,52 @@ class Family:
         return self._to(parent, body)
 
     def _to(self, parent: Parent, body: ChildResult) -> Outgoing:
-        return Outgoing(self._app.input(RunKey(parent.workflow, parent.run), "child"), encode_body(body))
+        app = self._app_of(parent.app)
+        return Outgoing(app.input(RunKey(parent.workflow, parent.run), "child"), encode_body(body))
 
-    async def _hand_over(self, ref: Ref | None, giver: RunKey, taker: RunKey) -> None:
+    def _app_of(self, name: str) -> App:
+        return App(name) if name else self._app
+
+    async def _is_there(self, app: App) -> bool:
+        """Tells whether an app has its streams on this server; one that is missing is asked for again for a while."""
+        if app == self._app:
+            return True
+        misses = 0
+        while misses < _MISSES_MAX:
+            try:
+                await self._broker.stream_state(app.mail)
+            except NotProvisioned as error:
+                misses += 1
+                log("app.missing", logging.WARNING, app=app.name, error=error)
+            except BrokerError as error:
+                log("app.unreachable", logging.WARNING, app=app.name, error=error)
+            else:
+                return True
+            await anyio.sleep(_RETRY_S)
+        return False
+
+    def _not_there(self, key: RunKey, command: StartChild) -> Outgoing:
+        """Makes the news, for the parent, that a child cannot begin."""
+        reason = f"app {command.app!r} is not on this server; provision it, or check its name"
+        parent = msgspec.structs.replace(self._parent(key, command), app="")
+        child = RunKey(command.workflow, command.run)
+        return self.refusal(child, parent, code="app", reason=reason)
+
+    async def _hand_over(self, ref: Ref | None, giver: tuple[App, RunKey], taker: tuple[App, RunKey]) -> None:
         """Copies a large value: each run keeps what its log names, for as long as it is kept itself."""
         if ref is None:
             return
+        (from_app, key), (to_app, to_key) = giver, taker
         while True:
             try:
-                data = await self._broker.get_object(self._app.values, f"{giver}/{ref.sha256}")
+                data = await self._broker.get_object(from_app.values, f"{key}/{ref.sha256}")
                 if data is not None:  # else the taker says what is missing
-                    await self._broker.put_object(self._app.values, f"{taker}/{ref.sha256}", data)
+                    await self._broker.put_object(to_app.values, f"{to_key}/{ref.sha256}", data)
             except BadValue as error:
-                log("value.damaged", logging.ERROR, run=giver, value=ref.sha256, error=error)
+                log("value.damaged", logging.ERROR, run=key, value=ref.sha256, error=error)
                 return
             except BrokerError as error:
-                log("value.failed", logging.WARNING, run=giver, value=ref.sha256, error=error)
+                log("value.failed", logging.WARNING, run=key, value=ref.sha256, error=error)
             else:
                 return
             await anyio.sleep(_RETRY_S)

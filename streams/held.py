@@ -17,6 +17,7 @@ class Held:
     """A row of the table of running deliveries (R18)."""
 
     __slots__ = (
+        "deliveries",
         "identity",
         "intake",
         "is_noted",
@@ -33,6 +34,8 @@ class Held:
         self.identity: Identity = (delivery.seq, delivery.at_us)
         self.reply = delivery.reply
         """Handle of the newest delivery; replaced when the message comes again while it runs."""
+        self.deliveries = delivery.deliveries
+        """How often it had been handed out when it was taken; what comes again while it runs here is no loss."""
         self.intake = intake
         self.taken_at_us = taken_at_us
         self.renewed_at_s = 0.0

@@ -33,7 +33,7 @@ from ..actors.work import Work
 from .letters import Letter
 from .ports import Broker, Outgoing
 from .running_step import Bench, Runnable, RunningStep
-from .step_outcome import StepOutcome, Succeeded, result_body, unknown_step, worker_died
+from .step_outcome import StepOutcome, Succeeded, result_body, unknown_step, worker_lost
 from .subjects import App
 from .telemetry import log
 from .threads import Threads
@@ -118,7 +118,7 @@ class InlineSteps:
         if step is None:
             outcome = unknown_step(work, self._steps)
         elif deaths >= (work.recoveries_max or STEP_RECOVERIES_MAX):
-            outcome = worker_died(work, deaths)
+            outcome = worker_lost(work, deaths)
         else:
             outcome = await self._outcome(work, step, started_at_us)
         ref: Ref | None = None
@@ -147,7 +147,7 @@ class InlineSteps:
                 ended.set_result(outcome)
 
         running = RunningStep(
-            (0, work.command),
+            (work.command, started_at_us),
             work,
             step,
             Bench(self._broker, self._app, loop, self._threads, self._worker, owner),

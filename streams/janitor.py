@@ -84,6 +84,8 @@ class Janitor:
             entry = msgspec.json.decode(stored.payload, type=IndexEntry)
         except msgspec.DecodeError:
             return False
+        if entry.chain:
+            return await self._clean_link(entry, now_us)
         key = RunKey(entry.workflow, entry.run)
         is_forgotten = entry.ended_at_us <= now_us - self._forget_after_us
         if entry.is_trimmed and not is_forgotten:
@@ -97,9 +99,28 @@ class Janitor:
             await self._broker.delete_objects(self._app.values, f"{key.workflow}/{key.run}/")
             await self._broker.purge(self._app.index, self._app.index_of("ended", key))
         else:
-            trimmed = msgspec.structs.replace(entry, is_trimmed=True)
-            await self._broker.publish(Outgoing(self._app.index_of("ended", key), msgspec.json.encode(trimmed)))
+            await self._put_back(entry)
         return True
+
+    async def _clean_link(self, entry: IndexEntry, now_us: int) -> bool:
+        """Cuts off the records of a link whose run goes on: nobody needs them any more, whatever its mailbox holds.
+
+        Large values stay until the run has ended: those of the links that go on may be the same.
+        """
+        if not entry.is_trimmed:
+            log_of = self._app.log_of(RunKey(entry.workflow, entry.chain))
+            await self._broker.purge(self._app.log, log_of, to_seq=entry.until_seq)
+            await self._put_back(entry)
+        elif entry.ended_at_us <= now_us - self._forget_after_us:
+            await self._broker.purge(self._app.index, self._app.index_of("ended", RunKey(entry.workflow, entry.run)))
+        else:
+            return False
+        return True
+
+    async def _put_back(self, entry: IndexEntry) -> None:
+        trimmed = msgspec.structs.replace(entry, is_trimmed=True)
+        subject = self._app.index_of("ended", RunKey(entry.workflow, entry.run))
+        await self._broker.publish(Outgoing(subject, msgspec.json.encode(trimmed)))
 
     async def _has_mail(self, key: RunKey) -> bool:
         partition = partition_of(key.run, self._partitions)

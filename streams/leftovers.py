@@ -17,10 +17,11 @@ from math import inf
 from typing import Final, NamedTuple
 
 import anyio
+import msgspec
 
 from ..actors.errors import BadLog, BadMessage, BrokerError
 from ..actors.names import RunKey
-from ..actors.work import Work, decode_work
+from ..actors.work import Work, decode_work, encode_work
 from .attempts import Attempts
 from .effects import Effects
 from .ports import SCHEDULE, SCHEDULE_TARGET, Broker, Outgoing, Stored
@@ -164,6 +165,8 @@ class Leftovers:
     async def _queue_if_open(self, work: Work, subject: str, payload: bytes) -> None:
         if await self._attempts.is_open(work.key, work.command, work.attempt):
             log("leftovers.queued", logging.WARNING, run=work.key, command=work.command, attempt=work.attempt)
+            if work.recoveries_max == 1:  # what is not to run again may have run: its next worker says so
+                payload = encode_work(msgspec.structs.replace(work, losses=1))
             await self._effects.publish(Outgoing(subject, payload))
 
     def _look_soon(self) -> None:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import msgspec
 
 from ..actors.errors import BadMessage
-from ..actors.messages import Body, ChildResult, Message, StepResult, Tick, decode_body
-from ..actors.names import RunKey
+from ..actors.messages import Body, ChildResult, Message, Start, StepResult, Tick, decode_body, encode_body
+from ..actors.names import RunKey, chain_of
 from ..actors.work import CHILD_ATTEMPT, is_token_valid
 from .ports import Delivery
-from .subjects import App
+from .subjects import App, MailAddress
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -37,7 +37,20 @@ class Unreadable(msgspec.Struct, frozen=True):
     reason: str
 
 
-def read_mail(app: App, actors_key: bytes, partition: int, delivery: Delivery) -> Letter | Unreadable:
+class Detour(msgspec.Struct, frozen=True):
+    """A delivered message for a link of a run's chain: the run that goes on takes it, wherever that is served."""
+
+    delivery: Delivery
+    partition: int
+    key: RunKey
+    """The run."""
+    verb: str
+    name: str
+    raw: bytes
+    """The body, with an id: sent on twice it is applied once."""
+
+
+def read_mail(app: App, actors_key: bytes, partition: int, delivery: Delivery) -> Letter | Unreadable | Detour:
     """Reads a delivery of the mailbox."""
     key: RunKey | None = None
     try:
@@ -45,6 +58,9 @@ def read_mail(app: App, actors_key: bytes, partition: int, delivery: Delivery) -
         key = address.key
         body = decode_body(address.verb, address.name, delivery.payload)
         _check_token(actors_key, key, body)
+        run, link = chain_of(key.run)
+        if link:
+            return _detour(delivery, partition, RunKey(key.workflow, run), address, body)
     except BadMessage as bad:
         return Unreadable(delivery, partition, key, bad.code, bad.reason)
     message = Message(
@@ -57,6 +73,15 @@ def read_mail(app: App, actors_key: bytes, partition: int, delivery: Delivery) -
         body=body,
     )
     return Letter(delivery, partition, key, message)
+
+
+def _detour(delivery: Delivery, partition: int, key: RunKey, address: MailAddress, body: Body) -> Detour:
+    if isinstance(body, Start):
+        raise BadMessage(
+            "subject", f"{address.key.run!r} names a link of run {key.run!r}; start a run under another id"
+        )
+    named = body if body.id else msgspec.structs.replace(body, id=f"{address.key}/{delivery.seq}/{delivery.at_us}")
+    return Detour(delivery, partition, key, address.verb, address.name, encode_body(named))
 
 
 def read_stray(app: App, delivery: Delivery) -> Unreadable:

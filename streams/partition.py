@@ -14,7 +14,7 @@ import anyio
 
 from ..actors.errors import BrokerError
 from .deliveries import ack_subject
-from .letters import Letter, Unreadable, read_fired, read_mail
+from .letters import Detour, Letter, Unreadable, read_fired, read_mail
 from .ports import Broker, Consumption, Delivery, Stored
 from .subjects import App
 from .telemetry import log
@@ -25,7 +25,7 @@ _TICK_LOOK_S: Final = 0.05
 _LOOKS_MAX: Final = 20
 _RETRY_S: Final = 0.2
 
-OnLetters = Callable[[Sequence["Letter | Unreadable"]], None]
+OnLetters = Callable[[Sequence["Letter | Unreadable | Detour"]], None]
 
 
 class Partition:
@@ -174,7 +174,7 @@ class Partition:
             self._breaks += 1
             self._start_takeover()
         self._fired_order = max(self._fired_order, last.order)
-        ready: list[Letter | Unreadable] = []
+        ready: list[Letter | Unreadable | Detour] = []
         for delivery in deliveries:
             letter = read_fired(self._app, self.number, delivery)
             if isinstance(letter, Letter):
@@ -229,7 +229,7 @@ class Partition:
         self._is_settled = True
         if mail or fired:
             log("partition.taken_over", partition=self.number, messages=len(mail), ticks=len(fired))
-        letters: list[Letter | Unreadable] = [
+        letters: list[Letter | Unreadable | Detour] = [
             read_mail(self._app, self._key, self.number, delivery) for _, delivery in sorted(held.items())
         ]
         if letters:

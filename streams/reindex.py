@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 
 from ..actors.errors import BadLog
-from ..actors.names import RunKey
-from ..actors.records import ENDED, Summary, decode_record
+from ..actors.names import RunKey, link_id
+from ..actors.records import ENDED, LinkMark, Record, Summary, decode_record
 from .effects import IndexEntry
 from .ports import Broker, Outgoing, Stored
 from .subjects import App
@@ -49,12 +49,15 @@ async def reindex(broker: Broker, app: App, on_progress: Callable[[int], None]) 
     written = removed = unreadable = 0
     batch: list[tuple[RunKey, Summary]] = []
     async for stored in broker.scan(app.log, app.log_of(RunKey("*", "*")), last_per_subject=True):
-        key, summary = app.read_run(stored.subject), _summary_of(stored)
-        if key is None or summary is None:
+        key, record = app.read_run(stored.subject), _record_of(stored)
+        if key is None or record is None:
             unreadable += 1
             continue
-        if index_word(summary):
-            batch.append((key, summary))
+        if record.link is not None:
+            await broker.publish(_entry_of_links(app, key, record.link))
+            written += 1
+        if index_word(record.summary):
+            batch.append((key, record.summary))
         if len(batch) >= _BATCH:
             written += len(batch)
             removed += await _write(broker, app, batch)
@@ -84,8 +87,8 @@ async def _write(broker: Broker, app: App, batch: Sequence[tuple[RunKey, Summary
         if word == "ended":
             continue
         stored = await broker.last(app.log, app.log_of(key))
-        now = _summary_of(stored) if stored is not None else None
-        if now is not None and index_word(now) != word:
+        now = _record_of(stored) if stored is not None else None
+        if now is not None and index_word(now.summary) != word:
             removed += await broker.purge(app.index, app.index_of(word, key))
     return removed
 
@@ -96,8 +99,22 @@ def _entry(app: App, key: RunKey, summary: Summary) -> Outgoing:
     return Outgoing(app.index_of(index_word(summary), key), msgspec.json.encode(entry))
 
 
-def _summary_of(stored: Stored) -> Summary | None:
+def _entry_of_links(app: App, key: RunKey, link: LinkMark) -> Outgoing:
+    """Makes the entry by which the janitor cuts off all earlier links of a run: the newest of them stands for all."""
+    name = RunKey(key.workflow, link_id(key.run, link.n - 1))
+    entry = IndexEntry(
+        workflow=key.workflow,
+        run=name.run,
+        status="continued",
+        ended_at_us=link.at_us,
+        chain=key.run,
+        until_seq=link.seq - 1,
+    )
+    return Outgoing(app.index_of("ended", name), msgspec.json.encode(entry))
+
+
+def _record_of(stored: Stored) -> Record | None:
     try:
-        return decode_record(stored.payload).summary
+        return decode_record(stored.payload)
     except BadLog:
         return None

@@ -6,6 +6,7 @@ one and three nodes differ): after every answer but a plain success the log itse
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,7 +16,7 @@ import anyio.lowlevel
 from ..actors.actor import Actor
 from ..actors.errors import BadLog, BrokerError
 from ..actors.names import RunKey
-from ..actors.records import Record, decode_record, record_hash
+from ..actors.records import LinkMark, Record, decode_record, record_hash
 from .ports import EXPECT_LAST, Broker, Outgoing, PubAck, Stored
 from .subjects import App
 from .telemetry import log
@@ -109,13 +110,15 @@ class RunLog:
         return decode_record(last.payload) if last is not None else None
 
     async def records(self, key: RunKey) -> list[Record]:
-        """Reads all records of a run, up to the one that the leader has last; what is no record is skipped (R4).
+        """Reads a run's records from where its link begins, up to the one that the leader has last; what is no record is
+        skipped (R4).
 
         Raises:
             BadLog: A record is of a newer version, or the end of the log is missing.
         """
         records: list[Record] = []
-        for count, message in enumerate(await self._read(key), 1):
+        stored, _ = await self._read(key)
+        for count, message in enumerate(stored, 1):
             if not count % _RECORDS_PER_TURN:
                 await anyio.lowlevel.checkpoint()
             try:
@@ -126,7 +129,7 @@ class RunLog:
         return records
 
     async def read_into(self, actor: Actor) -> Record | None:
-        """Reads the whole log into an actor, skipping what does not chain (R4).
+        """Reads the log into an actor, from where the run's link begins, skipping what does not chain (R4).
 
         Returns:
             The newest record that holds messages: what its decision owes is carried out before they are acked (R7).
@@ -134,11 +137,11 @@ class RunLog:
         Raises:
             BadLog: A record is of a newer version, or the end of the log is missing.
         """
-        stored = await self._read(actor.key)
+        stored, is_link = await self._read(actor.key)
         newest: Record | None = None
         skipped = 0
         for message in stored:
-            record = _read_one(actor, message, is_alone=len(stored) == 1)
+            record = _read_one(actor, message, is_alone=len(stored) == 1, is_link=is_link)
             skipped += record is None
             if record is not None and record.messages:
                 newest = record
@@ -147,19 +150,52 @@ class RunLog:
             log("log.strange_messages", run=actor.key, count=skipped)
         return newest
 
-    async def _read(self, key: RunKey) -> list[Stored]:
-        last_seq = await self.last_seq(key)
-        stored = await self._broker.read(self._app.log, self._app.log_of(key)) if last_seq else []
+    async def _read(self, key: RunKey) -> tuple[list[Stored], bool]:
+        """Reads what a replay needs: the run's link with the decision that has begun it, or the whole log.
+
+        Returns:
+            The messages, and whether they begin with a later link.
+        """
+        subject = self._app.log_of(key)
+        last = await self._broker.last(self._app.log, subject)
+        if last is None:
+            return [], False
+        link = _link_of(last)
+        stored = await self._broker.read(self._app.log, subject, from_seq=link.seq if link is not None else 1)
+        if link is not None and not _begins(stored, link):
+            log("log.link_not_found", logging.WARNING, run=key, link=link.n, seq=link.seq)
+            link = None
+            stored = await self._broker.read(self._app.log, subject)
         end = stored[-1].seq if stored else 0
-        if end < last_seq:
-            raise BadLog(f"the log of {key} ends at {end}, its leader has {last_seq}; try again")
-        return stored
+        if end < last.seq:
+            raise BadLog(f"the log of {key} ends at {end}, its leader has {last.seq}; try again")
+        return stored, link is not None
 
 
-def _read_one(actor: Actor, message: Stored, *, is_alone: bool) -> Record | None:
+def _link_of(last: Stored) -> LinkMark | None:
+    """Reads in a run's last record where its link begins. The record that ends a link belongs to it: whoever carries out
+    what is owed at the end of a link needs all of it.
+    """
+    try:
+        return decode_record(last.payload).link
+    except BadLog:
+        return None
+
+
+def _begins(stored: Sequence[Stored], link: LinkMark) -> bool:
+    """Tells whether a log's part begins as a link does: sequences are no identity, a restored stream has others."""
+    try:
+        first = decode_record(stored[0].payload) if stored else None
+    except BadLog:
+        return False
+    return first is not None and first.k <= link.k and (first.more or first.continued is not None)
+
+
+def _read_one(actor: Actor, message: Stored, *, is_alone: bool, is_link: bool) -> Record | None:
     try:
         record = decode_record(message.payload)
-        actor.read(record, digest=record_hash(message.payload), seq=message.seq, is_alone=is_alone)
+        digest = record_hash(message.payload)
+        actor.read(record, digest=digest, seq=message.seq, is_alone=is_alone, is_link=is_link)
     except BadLog as error:
         if error.is_newer:
             raise

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol, cast
 from ..actors.attempt import CURRENT, Attempt
 from ..actors.errors import BadMessage, BrokerError, InvalidValue
 from ..actors.limits import STEP_CANCEL_GRACE_S
+from ..actors.recovery import Recovery
 from ..actors.values import Signature
 from ..actors.work import PackedArguments, Work, decode_packed
 from .heartbeats import Heartbeats
@@ -48,6 +49,10 @@ class Runnable(Protocol):
     def queue(self) -> str: ...
     @property
     def is_async(self) -> bool: ...
+    @property
+    def is_body(self) -> bool: ...  # the code of a workflow with durable=False, which needs a host
+    @property
+    def recovery(self) -> Recovery | None: ...
     @property
     def signature(self) -> Signature: ...
     @property
@@ -82,7 +87,7 @@ class RunningStep:
     """One attempt that runs.
 
     Args:
-        key: The owner's own name for it.
+        key: The owner's own name for it: a number, and when the work was asked for, in microseconds.
         on_end: Called on the loop once, with the outcome. Not called after `abandon`.
         on_exit: Called on the loop when code that `is_left_running` has come to its end after all.
         last_heartbeat: Details that an attempt or delivery before this one has left.
@@ -133,6 +138,7 @@ class RunningStep:
             token=work.token,
             heard=last_heartbeat,
             voice=self._speak,
+            asked_at_us=key[1],
         )
         self.task: asyncio.Task[None] | None = None
         self.is_left_running = False

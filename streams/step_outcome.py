@@ -22,11 +22,12 @@ from ..actors.errors import (
     InvalidDuration,
     InvalidValue,
     RetryableError,
+    WorkerLost,
     qualified_name,
 )
 from ..actors.failures import error_info
 from ..actors.limits import BODY_DEPTH_MAX, UNKNOWN_STEP_DELAY_US
-from ..actors.messages import Ref, StepResult, check_depth
+from ..actors.messages import NULL, Ref, StepResult, check_depth
 from ..actors.retry import retry_after_us
 from ..actors.signals import CompleteLater
 from ..actors.work import Work
@@ -98,13 +99,18 @@ def raised(error: BaseException, *, now_us: int) -> Failed | Deferred:
     return Failed(error_info(error), not isinstance(error, FatalError), delay_us)
 
 
-def worker_died(work: Work, deaths: int) -> Failed:
+def worker_lost(work: Work, losses: int) -> Failed:
     """The attempt was delivered as often as it may be, and no worker lived to answer (a crash, a kill, no memory)."""
-    text = (
-        f"worker died {deaths} times while it ran step {work.name!r}; "
-        "look for a crash, a kill or missing memory, or raise max_recovery_attempts"
+    times = "" if losses == 1 else f" {losses} times"
+    remedy = (
+        "it may have done its work, and recovery is off: look, then start again"
+        if losses == 1 and work.recoveries_max == 1
+        else "look for a crash, a kill or missing memory, or raise max_recovery_attempts"
     )
-    return Failed(ErrorInfo(type="WorkerDied", message=text, code="worker_died"), is_retryable=False)
+    return Failed(
+        _info(WorkerLost, f"the worker was lost{times} while it ran step {work.name!r}; {remedy}", "worker_lost"),
+        is_retryable=False,
+    )
 
 
 def unknown_step(work: Work, known: Iterable[str]) -> Failed:
@@ -152,28 +158,27 @@ def too_large(name: str, size: int, bound: int) -> Failed:
 
 
 def result_body(
-    work: Work, outcome: StepOutcome, *, ref: Ref | None, worker: str, started_at_us: int, ended_at_us: int
+    work: Work,
+    outcome: StepOutcome,
+    *,
+    ref: Ref | None,
+    worker: str,
+    started_at_us: int,
+    ended_at_us: int,
+    deliveries: int = 1,
 ) -> StepResult:
     """Makes the message that tells the run; `ref` stands for a result that was stored apart."""
     if isinstance(outcome, Succeeded):
-        if ref is None:
-            return StepResult(
-                command=work.command,
-                attempt=work.attempt,
-                token=work.token,
-                result=msgspec.Raw(outcome.result),
-                worker=worker,
-                started_at_us=started_at_us,
-                ended_at_us=ended_at_us,
-            )
         return StepResult(
             command=work.command,
             attempt=work.attempt,
             token=work.token,
+            result=NULL if ref is not None else msgspec.Raw(outcome.result),
             ref=ref,
             worker=worker,
             started_at_us=started_at_us,
             ended_at_us=ended_at_us,
+            deliveries=deliveries,
         )
     if isinstance(outcome, Deferred):
         return StepResult(
@@ -195,6 +200,7 @@ def result_body(
         worker=worker,
         started_at_us=started_at_us,
         ended_at_us=ended_at_us,
+        deliveries=deliveries,
     )
 
 

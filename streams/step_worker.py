@@ -33,6 +33,7 @@ from ..actors.limits import (
 from ..actors.messages import Ref, encode_body
 from ..actors.names import RunKey, check_token
 from ..actors.work import VERSION, Work, decode_work, version_of
+from .bodies import with_hosts
 from .dead_letter import dead_letter
 from .doubts import Doubts
 from .heartbeats import Heartbeats, forget_details, read_details
@@ -43,15 +44,7 @@ from .ports import Broker, Delivery, Outgoing
 from .results import Report, Results
 from .running_step import Bench, Catalogue, RunningStep
 from .step_notices import StepBeat, decode_stop, encode_notice, loads, step_started
-from .step_outcome import (
-    Failed,
-    StepOutcome,
-    Succeeded,
-    result_body,
-    too_large,
-    unknown_step,
-    worker_died,
-)
+from .step_outcome import Failed, StepOutcome, Succeeded, result_body, too_large, unknown_step, worker_lost
 from .subjects import App
 from .telemetry import log
 from .threads import Threads
@@ -135,6 +128,7 @@ class StepWorker:
         assert owner is not None, "runs in a task"
         threads: Threads[StepOutcome] = Threads(loop)
         self._bench = Bench(self._broker, self._app, loop, threads, self.worker_id, owner)
+        self._steps = with_hosts(self._steps, self._bench)
         await self._check_queues()
         stops = await self._broker.listen(self._app.stop(RunKey("*", "*")), self._on_stop)
         try:
@@ -245,13 +239,16 @@ class StepWorker:
             self._on_stored([held])
 
     def _run(self, held: Held, work: Work, deliveries: int, details: bytes | None = None) -> None:
-        if deliveries > (work.recoveries_max or STEP_RECOVERIES_MAX):
-            self._report(held, work, worker_died(work, deliveries - 1))
+        handed_out = deliveries + work.losses
+        if handed_out > (work.recoveries_max or STEP_RECOVERIES_MAX):
+            self._report(held, work, worker_lost(work, handed_out - 1))
             return
         step = self._steps.get(work.name)
         if step is None:
             self._report(held, work, unknown_step(work, self._steps))
             return
+        if deliveries > 1:
+            log("step.interrupted", WARNING, step=work.name, run=work.key, command=work.command, deliveries=deliveries)
         held.running = RunningStep(
             held.identity,
             work,
@@ -320,6 +317,7 @@ class StepWorker:
             worker=self.worker_id,
             started_at_us=held.taken_at_us,
             ended_at_us=self._broker.now_us(),
+            deliveries=held.deliveries,
         )
         return Outgoing(self._app.input(work.key, "step"), encode_body(body))
 

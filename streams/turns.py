@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Collection, Coroutine, Sequence
-from typing import Final, Protocol
+from collections.abc import Sequence
+from typing import Final
 
 import anyio
 import msgspec
@@ -30,14 +30,16 @@ from ..actors.registry import Registry
 from ..actors.signals import Blocked
 from .acks import Acks
 from .appends import Appends
-from .effects import Debt, Effects
-from .letters import Letter, Unreadable, distinct
+from .debt import Debt
+from .effects import Effects
+from .letters import Detour, Letter, Unreadable, distinct
 from .loading import HELD_THE_LOOP, Loader, Suspicion
-from .ports import Broker, Delivery
+from .ports import Broker
 from .slots import Pending, Slot, Slots
 from .stats import Stats
 from .subjects import App
 from .telemetry import log
+from .turn_host import Host
 from .watchdog import Watchdog
 
 _BATCH_RUNS: Final = 64
@@ -66,30 +68,6 @@ class TurnOptions(msgspec.Struct, frozen=True, kw_only=True):
     by: str
     cached_max: int
     early_keep_us: int
-
-
-class Host(Protocol):
-    """The worker around the turns."""
-
-    def spawn(self, function: Callable[..., Coroutine[object, object, None]], /, *args: object) -> None:
-        """Starts a task that ends with the worker."""
-        ...
-
-    def known_workflows(self) -> Collection[str]:
-        """Names that other workers or provisioning know: their runs are parked, not refused (R17)."""
-        ...
-
-    def on_started(self, key: RunKey, started_at_us: int, *, is_new: bool) -> None:
-        """Hears of a run that begins, or goes on here (R20)."""
-        ...
-
-    def on_settled(self, partition: int, delivery: Delivery) -> None:
-        """Hears of a delivery that was acked."""
-        ...
-
-    def on_ended(self, key: RunKey) -> bool:
-        """Hears of a run that ends; tells whether it may have left an entry in the index."""
-        ...
 
 
 class Turns:
@@ -128,7 +106,7 @@ class Turns:
         self._idle: anyio.Event | None = None
 
     # --- intake -----------------------------------------------------------------------------------
-    def deliver(self, letters: Sequence[Letter | Unreadable]) -> None:
+    def deliver(self, letters: Sequence[Letter | Unreadable | Detour]) -> None:
         """Takes letters in, in order; never blocks."""
         self._messages += len(letters)
         for letter in letters:
@@ -136,6 +114,10 @@ class Turns:
                 self._dead += 1
                 self._turns += 1
                 self._host.spawn(self._bury, letter)
+                continue
+            if isinstance(letter, Detour):
+                self._turns += 1
+                self._host.spawn(self._send_on, letter)
                 continue
             slot = self._slots.of(letter.key, letter.partition)
             slot.letters.append(letter)
@@ -261,7 +243,8 @@ class Turns:
             if refs_of(letter.message) is not None:
                 return False
         if slot.actor is not None:
-            return not slot.actor.journal.backlog or not slot.actor.kept_refs()
+            journal = slot.actor.journal
+            return not (journal.backlog or journal.continued) or not slot.actor.kept_refs()
         # A first delivery of a start most often finds an empty log: the fence tells when it does not.
         return not slot.must_load and any(
             isinstance(letter.message.body, Start) and letter.delivery.deliveries == 1 for letter in letters
@@ -401,6 +384,13 @@ class Turns:
         finally:
             self._end_turn()
 
+    async def _send_on(self, detour: Detour) -> None:
+        try:
+            await self._effects.send_on(detour)
+            self._acks.ack(detour)
+        finally:
+            self._end_turn()
+
     # --- making it durable ---------------------------------------------------------------------------------
     async def _complete(self, pending: list[Pending]) -> None:
         now = asyncio.get_running_loop().time
@@ -411,6 +401,8 @@ class Turns:
         for part in stored:
             if part.decision.records:
                 part.actor.commit(part.decision, part.seqs)
+                if part.actor.has_grown_long(len(part.seqs)):
+                    log("run.long", logging.WARNING, run=part.slot.key, records=part.actor.journal.records)
                 debts.append(self._debt(part.actor, is_repeat=is_late, part=part))
         if debts:
             await self._effects.carry_out(debts)
@@ -442,7 +434,19 @@ class Turns:
         has_deadline = actor.workflow is not None and actor.workflow.max_duration_us > 0
         letters = part.letters if part is not None else ()
         now_us, summary, listener = journal.now_us, journal.summary, actor.listener
-        return Debt(actor.key, owed, now_us, summary, is_repeat, is_old, has_deadline, journal.seq, listener, letters)
+        return Debt(
+            actor.key,
+            owed,
+            now_us,
+            summary,
+            is_repeat,
+            is_old,
+            has_deadline,
+            log_seq=journal.seq,
+            parent=listener,
+            letters=letters,
+            link=journal.link,
+        )
 
     def _give_back(self, part: Pending) -> None:
         self._return(part.slot, part.letters)

@@ -51,6 +51,11 @@ def _collect(args: list[object], log: RunLog) -> str:
     return _completed(log, list(range(cast(int, args[0]))))
 
 
+def _fickle(args: list[object], log: RunLog) -> str:
+    number, failures = cast("tuple[int, int]", args)
+    return _completed(log, [2 * number, 0, failures + 1])
+
+
 def _race(_args: list[object], log: RunLog) -> str:
     """What the server accepted before the deadline beats the deadline, what came later does not (R14)."""
     due_us = next((timer.due_at_us for timer in log.timers().values()), None)
@@ -112,6 +117,10 @@ def _items(args: list[object], rng: Random) -> list[tuple[str, object, float]]:
     return found
 
 
+def _one_item(_args: list[object], rng: Random) -> list[tuple[str, object, float]]:
+    return [("item", 0, rng.uniform(-1, 3))]
+
+
 def _go(args: list[object], rng: Random) -> list[tuple[str, object, float]]:
     deadline_s = cast(int, args[0]) / 1000
     after_s = rng.choice([-0.3, rng.uniform(0, deadline_s), deadline_s + rng.uniform(-0.05, 0.05), deadline_s + 1])
@@ -124,6 +133,8 @@ SHAPES: list[Shape] = [
     Shape("retrying", lambda rng: [rng.randrange(100), rng.randint(0, 3)], _retrying),
     Shape("sleepy", lambda rng: [[rng.choice([5, 80, 300, 900, 2500]) for _ in range(rng.randint(1, 4))]], _sleepy),
     Shape("collect", lambda rng: [rng.randint(1, 6)], _collect, hooks=_items),
+    Shape("relay", lambda rng: [rng.randint(2, 12), rng.randint(1, 4), []], _collect, hooks=_items),
+    Shape("fickle", lambda rng: [rng.randrange(100), rng.randint(0, 3)], _fickle, hooks=_one_item),
     Shape("race", lambda rng: [rng.choice([100, 400, 1500, 3000])], _race, hooks=_go),
     Shape("limited", lambda rng: [rng.choice([0.01, 0.3, 2.0]), rng.choice([0.3, 1.0])], _limited),
     Shape("stamps", lambda rng: [rng.randint(1, 6)], _stamps),

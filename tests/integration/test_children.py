@@ -13,6 +13,7 @@ from jetrun.actors.registry import Registry
 from jetrun.client import RunFailed
 from jetrun.streams.subjects import App
 from support.engine import running_client
+from support.nats import delete_streams
 from support.story import wait_status
 
 pytestmark = pytest.mark.anyio
@@ -119,7 +120,35 @@ async def misfit() -> str:
         return f"{error.status}: {error.error.code}"
 
 
+@workflow
+async def abroad(app: str, text: str) -> str:
+    """Asks another app, by name."""
+    child = start_child(call("echo", text), app=app)
+    try:
+        return f"{child.app}: {await child.result()}"
+    except ChildFailed as error:
+        return f"{error.status}: {error.error.code}"
+
+
+@workflow
+async def calling_off(app: str) -> str:
+    try:
+        async with asyncio.timeout(0.2):
+            await start_child(call("waiting"), run_id="far", app=app).result()
+    except TimeoutError:
+        pass
+    child = start_child(call("waiting"), run_id="farther", app=app)
+    child.cancel("changed its mind")
+    try:
+        await child.result()
+    except ChildFailed as error:
+        return error.status
+    return "?"
+
+
 REGISTRY = Registry.of(
+    abroad,
+    calling_off,
     double,
     doubled,
     total,
@@ -234,3 +263,32 @@ async def test_a_stranger_cannot_end_anybodys_child(nats_url: str, app: App) -> 
             await client.get(waiting, "w-2").hook("go")
 
             assert await run.result() == "went, child of taking/t-2"
+
+
+async def test_children_run_in_other_apps(nats_url: str, app: App) -> None:
+    """Their values too; and they are called off there."""
+    other = App(f"{app.name}b")
+    text = "x" * (VALUE_INLINE_BYTES_MAX + 10_000)
+    async with (
+        running_client(nats_url, app, Registry.of(abroad, calling_off)) as client,
+        running_client(nats_url, other, Registry.of(echo, waiting)) as abroad_client,
+    ):
+        with anyio.fail_after(WAIT_S):
+            run = await client.start(abroad.call(other.name, text), run_id="a-1")
+            assert await run.result() == f"{other.name}: {text}"
+            child = abroad_client.get(f"echo/{app.name}-abroad-a-1-1")
+            assert (await child.status()).parent == ("abroad", "a-1")
+            assert await run.children() == []
+
+            off = await client.start(calling_off.call(other.name), run_id="c-1")
+            assert await off.result() == "cancelled"
+            await wait_status(abroad_client, "waiting/farther", "cancelled")
+            await wait_status(abroad_client, "waiting/far", "cancelled")
+    await delete_streams(nats_url, other)
+
+
+async def test_app_that_is_not_there_refuses_the_child(nats_url: str, app: App) -> None:
+    async with running_client(nats_url, app, REGISTRY) as client:
+        with anyio.fail_after(WAIT_S):
+            run = await client.start(abroad.call("nowhere", "hello"), run_id="a-2")
+            assert await run.result() == "refused: app"

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from jetrun.actors.attempt import attempt
+from jetrun.actors.errors import WorkerLost, qualified_name
 from jetrun.actors.limits import STEP_RECOVERIES_MAX, VALUE_INLINE_BYTES_MAX
 from jetrun.actors.messages import StepResult, decode_body
 from jetrun.actors.names import RunKey
@@ -192,7 +193,7 @@ async def test_only_a_thread_keeps_the_lease_of_a_step_that_blocks_its_loop(
 async def test_a_step_that_aborts_its_process_is_given_up_and_the_next_worker_lives(
     bench: Bench, processes: Processes
 ) -> None:
-    """Three dead processes, then a failure that says so, and other work goes on (F30)."""
+    """Four dead processes, then a failure that says so, and other work goes on (F30)."""
     await bench.ask("deadly")
     for number in range(STEP_RECOVERIES_MAX):
         child = processes.start_python(
@@ -208,7 +209,7 @@ async def test_a_step_that_aborts_its_process_is_given_up_and_the_next_worker_li
 
     error = results[0].error
     assert error is not None
-    assert (error.code, error.type, results[0].is_retryable) == ("worker_died", "WorkerDied", False)
+    assert (error.code, error.type, results[0].is_retryable) == ("worker_lost", qualified_name(WorkerLost), False)
     assert bytes(results[1].result) == b"42"
     assert "begun deadly" not in last.lines
 
@@ -224,6 +225,22 @@ async def test_a_killed_worker_is_followed_within_the_ack_wait(bench: Bench, pro
 
     second = await start_worker(processes, bench, "w2")
     await second.wait_line("^begun wait", timeout_s=ACK_WAIT_S + 3)
+
+
+async def test_what_is_not_to_be_run_again_fails_when_its_worker_is_killed(bench: Bench, processes: Processes) -> None:
+    """`recover_on_worker_loss=False`, and `kill -9`: nobody runs it a second time, and the result says why."""
+    first = await start_worker(processes, bench, "w1")
+    await bench.ask("wait", 60, recoveries_max=1)
+    await first.wait_line("^begun wait")
+    first.kill()
+
+    second = await start_worker(processes, bench, "w2")
+    (result,) = await bench.wait_results()
+    await bench.wait_acked()
+
+    assert result.error is not None
+    assert (result.error.code, result.is_retryable, result.deliveries) == ("worker_lost", False, 2)
+    assert "begun wait" not in second.lines
 
 
 async def test_a_stopped_sync_step_sees_its_flag(bench: Bench) -> None:

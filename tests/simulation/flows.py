@@ -10,7 +10,9 @@ from jetrun.actors import (
     HookExpired,
     StepFailed,
     attempt,
+    continue_as_new,
     hook,
+    info,
     shield,
     sleep,
     start_child,
@@ -139,6 +141,28 @@ async def collect(count: int) -> list[int]:
         if item % 2:
             await double(item)
     return found
+
+
+@workflow
+async def relay(count: int, per_link: int, found: list[int]) -> list[int]:
+    """Takes hooks as `collect` does, so many per link of its chain."""
+    for _ in range(per_link):
+        item = await hook("item", int)
+        found.append(item)
+        if len(found) == count:
+            return found
+        if item % 3 == 0:
+            await double(item)
+    continue_as_new(count, per_link, found)
+
+
+@workflow(max_retries=3, retry_delay=["300ms", "1s", "0s"])
+async def fickle(number: int, failures: int) -> list[int]:
+    """A workflow that fails as a whole at first, and takes what it was sent meanwhile in the try that does not."""
+    found = await double(number)
+    if info().attempt <= failures:
+        raise ValueError(f"try {info().attempt} of {failures + 1}")
+    return [found, await hook("item", int), info().attempt]
 
 
 @workflow

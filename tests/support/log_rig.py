@@ -190,16 +190,21 @@ class LogRig:
             self.owed = owed
 
     # --- loading --------------------------------------------------------------------------------
-    def new_actor(self, log: Sequence[Stored] = ()) -> Actor:
+    def new_actor(self, log: Sequence[Stored] = (), *, is_link: bool = False) -> Actor:
         """Makes an actor that has read a log and not replayed it."""
         actor = Actor("app", self.key, self.workflow, by="w.1")
         for raw, seq in log:
-            actor.read(decode_record(raw), digest=record_hash(raw), seq=seq)
+            actor.read(decode_record(raw), digest=record_hash(raw), seq=seq, is_link=is_link)
         return actor
 
-    def replayed(self, log: Sequence[Stored]) -> Actor:
+    def from_link(self) -> Sequence[Stored]:
+        """Finds what a worker reads of the log: from where its newest record says that its link begins."""
+        link = self.last.link
+        return self.log if link is None else [stored for stored in self.log if stored[1] >= link.seq]
+
+    def replayed(self, log: Sequence[Stored], *, is_link: bool = False) -> Actor:
         """Makes an actor that stands where a log ends."""
-        actor = self.new_actor(log)
+        actor = self.new_actor(log, is_link=is_link)
         if log:
             for _ in actor.replay(self.objects):
                 pass
@@ -210,7 +215,9 @@ class LogRig:
         self.actor.close()
         if self.actor.journal.is_expired:
             self.log.clear()  # what its last record says: the log is purged
-        self.actor = self.replayed(self.log)
+        self.actor = (
+            self.replayed(self.from_link(), is_link=self.last.link is not None) if self.log else self.new_actor()
+        )
         self.owed = self.actor.owed
         rest = self.actor.unfinished
         if rest is not None:
@@ -222,13 +229,14 @@ class LogRig:
         self.load()
 
     def check(self) -> None:
-        """Reads the log anew: the same state, and nothing that cannot be decided."""
-        actor = self.replayed(self.log)
-        try:
-            assert not actor.is_spent or actor.journal.parked is not None or actor.journal.is_expired, actor.journal.key
-            assert state_of(actor) == state_of(self.actor)
-        finally:
-            actor.close()
+        """Reads the log anew, whole and from where its link begins: the same state, and nothing that cannot be decided."""
+        for actor in (self.replayed(self.log), self.replayed(self.from_link(), is_link=self.last.link is not None)):
+            try:
+                is_odd = actor.journal.parked is not None or actor.journal.is_expired
+                assert not actor.is_spent or is_odd, actor.journal.key
+                assert state_of(actor) == state_of(self.actor)
+            finally:
+                actor.close()
 
     # --- reading --------------------------------------------------------------------------------
     @property
@@ -304,7 +312,8 @@ def state_of(actor: Actor) -> tuple[object, ...]:
         )
     return (
         (journal.k, journal.prev, journal.seq, journal.now_us, journal.summary, journal.start, journal.parked),
-        (journal.backlog, journal.is_paused, journal.outcome, sorted(journal._seen), list(journal._ids)),
+        (journal.backlog, journal.is_paused, journal.outcome, journal.link, journal.continued),
+        (sorted(journal.seen._deliveries), list(journal.seen._ids), list(journal.seen._carried)),
         inside,
     )
 

@@ -113,7 +113,9 @@ class Player:
 
     def _turn(self, messages: list[Message]) -> None:
         if self.delivered and self._random.random() < self._trouble.twice:
-            messages.append(self._random.choice(self.delivered[:-1] or self.delivered))
+            # Not what came before the start and is dead: after it, it would be another message.
+            known = [m for m in self.delivered if (m.source, m.seq, "no_run") not in self.rig.dead]
+            messages += [self._random.choice(known[:-1] or known)] if known else []
             messages = list({id(message): message for message in messages}.values())
         left = messages
         while left:

@@ -32,6 +32,7 @@ from jetrun.actors import (
 from jetrun.actors.commands import RunStep
 from jetrun.actors.errors import ErrorInfo
 from jetrun.actors.messages import Body, Cancel, Hook, Pause, Resume, Terminate
+from support.limit_shapes import limits
 
 
 class OutOfStock(Exception):
@@ -75,31 +76,9 @@ async def refund(order: str) -> str:
     return f"refunded {order}"
 
 
-@step(max_retries=9, retry_delay="4s", schedule_to_close="10s", on_failure=-1)
-async def hasty(x: int) -> int:
-    return x
-
-
-@step(retry_for="9s", retry_delay="4s", on_failure=double)
-async def patient(x: int) -> int:
-    return x
-
-
 @step
 async def echo(value: Any) -> Any:
     return value
-
-
-@workflow
-async def limits(x: int) -> list[int]:
-    late = hasty.options(retry_delay="1s", queue="late", on_failure=lambda failed: failed.attempts)
-    found = list(await asyncio.gather(hasty(x), late(x), patient(x)))
-    try:
-        async with asyncio.timeout(1):
-            found.append(await hasty(7))
-    except TimeoutError:
-        found.append(await hasty.options(schedule_to_close="1h")(7))
-    return found
 
 
 # --- the workflows --------------------------------------------------------------------------------
@@ -343,6 +322,11 @@ async def by_sets(width: int) -> list[object]:
     return [await echo(future.result()) for future in done]
 
 
+@workflow(durable=False, max_recovery_attempts=1)
+async def not_durable(x: int) -> int:
+    return await double(x) - 6
+
+
 # --- with what they are fed -----------------------------------------------------------------------
 
 Answer = Callable[[RunStep, int], object]
@@ -389,6 +373,16 @@ def plain(command: RunStep, attempt: int) -> object:
             return f"refunded {args[0]}"
         case _:
             return args[0]
+
+
+def _body_fails(command: RunStep, attempt: int) -> object:
+    if attempt == 1:
+        return ErrorInfo(type="UnknownStep", message="a worker of before the deploy", code="unknown_step")
+    return ErrorInfo(type="ValueError", message="no such order", bases=["Exception"])
+
+
+def _body_answers(command: RunStep, attempt: int) -> object:
+    return 8
 
 
 def _failing_first(command: RunStep, attempt: int) -> object:
@@ -487,4 +481,6 @@ SHAPES: tuple[Shape, ...] = (
         ),
     ),
     Shape("paused_and_cancelled", saga, ("o-1",), (Input(0.2, Pause()), Input(9, Cancel(reason="over")))),
+    Shape("not_durable", not_durable, (7,), answer=_body_answers),
+    Shape("not_durable_failing", not_durable, (7,), answer=_body_fails),
 )

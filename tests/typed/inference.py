@@ -86,7 +86,24 @@ async def billing(number: int) -> Approval | None:
     return None
 
 
+@step(recover_on_worker_loss=False)
+async def wire(cents: int) -> str:
+    return str(cents)
+
+
+@workflow(durable=False, queue="quick", max_recovery_attempts=2, tags=["nightly"])
+async def quick(words: list[str]) -> dict[str, int]:
+    assert_type(await wire(1), str)
+    return await count(words)
+
+
+@workflow
+async def waits_for_quick(words: list[str]) -> None:
+    assert_type(await quick(words), dict[str, int])
+
+
 async def client_side(client: Client) -> None:
+    assert_type(quick.call(["a"]), Call[dict[str, int]])
     assert_type(order.call("o-1"), Call[str])
     assert_type(call("order", 1, two=2), Call[Any])
 

@@ -59,7 +59,7 @@ def test_turn_takes_so_many_bytes() -> None:
 
 
 def test_run_that_never_ends_ends_with_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jetrun.actors.recording.RECORDS_MAX", 5)
+    monkeypatch.setattr(counting, "records_max", 5)
     rig = LogRig(counting)
     rig.start()
     for _ in range(4):
@@ -71,7 +71,8 @@ def test_run_that_never_ends_ends_with_a_clear_error(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("is_paused", [True, False])
 def test_run_that_only_keeps_messages_ends_too(is_paused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Paused or parked it would grow for ever; what waits is refused."""
-    monkeypatch.setattr("jetrun.actors.recording.RECORDS_MAX", 6)
+    monkeypatch.setattr("jetrun.actors.actor.RECORDS_MAX", 6)
+    monkeypatch.setattr(counting, "records_max", 6)
     rig = LogRig(counting)
     rig.start()
     if is_paused:
@@ -127,7 +128,7 @@ def test_ten_thousand_results_are_folded_in_turns() -> None:
 
 def test_newest_ids_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     """So many per run, also by whoever reads the log anew (R5)."""
-    monkeypatch.setattr("jetrun.actors.journal.MESSAGE_IDS_MAX", 3)
+    monkeypatch.setattr("jetrun.actors.seen.MESSAGE_IDS_MAX", 3)
     rig = LogRig(counting)
     rig.start()
     for name in ("a", "b", "c", "d"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from jetrun.actors import hook, sleep, step, workflow
 from jetrun.actors.events import Event, events_of
 from jetrun.actors.messages import Pause
@@ -74,6 +76,19 @@ def test_events_say_what_they_are_about() -> None:
     assert completed.data["result"] == 100
     assert (opened.text, opened.data["type"]) == ("go", "int")
     assert timer.data["what"] == "hook"
+
+
+def test_an_interruption_is_told_before_what_came_of_it() -> None:
+    """The fact is in the result's message, so it is as durable as the result."""
+    rig = LogRig(order)
+    rig.start(100, at_s=0)
+    rig.feed(rig.message(msgspec.structs.replace(result_body(1, 100), deliveries=3), at_s=1))
+
+    interrupted, completed = story(rig)[2:4]
+    assert (interrupted.kind, interrupted.n) == ("step.interrupted", 1)
+    assert interrupted.text == "interrupted 2 times: handed out again"
+    assert interrupted.data == {"attempt": 1, "interruptions": 2}
+    assert completed.kind == "step.completed"
 
 
 def test_pause_parks_and_their_ends_are_told() -> None:

@@ -115,7 +115,7 @@ async def test_outside_a_workflow_a_step_is_its_function() -> None:
         ({"retry_for": 0}, "retry_for=0; use a positive duration"),
         ({"retry_for": "long"}, "retry_for"),
         ({"max_retries": -1}, "max_retries=-1"),
-        ({"max_recovery_attempts": 0}, "max_recovery_attempts=0; use 1 or more"),
+        ({"max_recovery_attempts": -1}, "step 'charge': max_recovery_attempts=-1; use a whole number"),
         ({"inline": 1}, "inline=1; use True or False"),
         ({"inline": True}, None),
         ({"inline": True, "timeout": "31s"}, "inline step 'charge' has a timeout of 31 s; at most 30 s"),

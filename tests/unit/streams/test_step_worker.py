@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
+from jetrun.actors.errors import WorkerLost, qualified_name
 from jetrun.actors.limits import STEP_RECOVERIES_MAX
+from jetrun.actors.messages import encode_body
 from support.step_rig import APP, KEY, Calls, NoLease, Rig, quick, simulate, slow
 
 # --- the order of safety ---------------------------------------------------------------------------
@@ -238,26 +240,67 @@ def test_a_step_that_kills_its_worker_each_time_is_given_up() -> None:
 
     async def main(rig: Rig) -> None:
         await rig.ask("deadly")
-        for number, name in enumerate(("w1", "w2", "w3"), start=1):
+        for number, name in enumerate(("w1", "w2", "w3", "w4"), start=1):
             await rig.start(slow(calls, 100, "deadly"), name=name)
             await rig.wait_calls(calls, "deadly", number)
             rig.crash(name)
 
-        await rig.start(slow(calls, 100, "deadly"), quick(calls), name="w4")
+        await rig.start(slow(calls, 100, "deadly"), quick(calls), name="w5")
         result = await rig.wait_result()
         await rig.ask("quick", 1, command=2)
         await rig.wait_results(2)
 
         assert calls.count["deadly"] == STEP_RECOVERIES_MAX
         assert result.error is not None
-        assert (result.error.code, result.error.type, result.is_retryable) == ("worker_died", "WorkerDied", False)
-        assert "worker died 3 times" in result.error.message
+        assert (result.error.code, result.error.type, result.is_retryable) == (
+            "worker_lost",
+            qualified_name(WorkerLost),
+            False,
+        )
+        assert "worker was lost 4 times" in result.error.message
+        assert result.deliveries == STEP_RECOVERIES_MAX + 1
+
+    simulate(main)
+
+
+def test_work_that_was_queued_anew_and_is_not_to_run_again_does_not() -> None:
+    """The server lost what it knew of the first delivery: that one may have done the work."""
+    calls = Calls()
+
+    async def main(rig: Rig) -> None:
+        await rig.start(slow(calls, 0))
+        await rig.ask("slow", recoveries_max=1, losses=1)
+        result = await rig.wait_result()
+
+        assert calls.count["slow"] == 0
+        assert result.error is not None
+        assert result.error.code == "worker_lost"
+
+    simulate(main)
+
+
+def test_a_result_says_how_often_its_attempt_was_handed_out() -> None:
+    """An interruption is a fact of the record, which the result's message becomes; one that was not says nothing of it."""
+    calls = Calls()
+
+    async def main(rig: Rig) -> None:
+        await rig.start(slow(calls, 5), quick(calls), name="w1")
+        await rig.ask("slow")
+        await rig.wait_calls(calls, "slow", 1)
+        rig.crash("w1")
+
+        await rig.start(slow(calls, 5), quick(calls), name="w2")
+        await rig.ask("quick", 1, command=2)
+        results = {result.command: result for result in await rig.wait_results(2)}
+
+        assert (results[1].deliveries, results[2].deliveries) == (2, 1)
+        assert b"deliveries" not in encode_body(results[2])
 
     simulate(main)
 
 
 def test_how_often_an_attempt_may_lose_its_worker_is_the_works_own_bound() -> None:
-    """`max_recovery_attempts=1`: one loss, and the step fails."""
+    """`recover_on_worker_loss=False`: one loss, and the step fails, saying that it may have done its work."""
     calls = Calls()
 
     async def main(rig: Rig) -> None:
@@ -271,7 +314,8 @@ def test_how_often_an_attempt_may_lose_its_worker_is_the_works_own_bound() -> No
 
         assert calls.count["slow"] == 1
         assert result.error is not None
-        assert result.error.code == "worker_died"
+        assert result.error.code == "worker_lost"
+        assert "it may have done its work" in result.error.message
 
     simulate(main)
 
