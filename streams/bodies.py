@@ -114,22 +114,23 @@ class Host:
         self._check_open()
         self._check_recovery(step)
         limit_s = step.schedule_to_close_us / 1_000_000 or None
-        limit = asyncio.timeout(limit_s)
+        limit, tries = asyncio.timeout(limit_s), _Tries()
         try:
             async with limit:
-                return await self._try(step, args, kwargs)
+                return await self._try(step, args, kwargs, tries)
         except StepFailed as failed:
             failure = failed
         except TimeoutError:
             if not limit.expired():
                 raise
             text = f"step {step.name!r} was not done within its schedule_to_close of {limit_s:g} s"
-            failure = step_failed(step.name, 1, ErrorInfo(type="TimeoutError", message=text, code="schedule_to_close"))
+            info = ErrorInfo(type="TimeoutError", message=text, code="schedule_to_close")
+            failure = step_failed(step.name, tries.number, info)
         if not step.has_fallback:
             raise failure
         return value_instead(step, failure) if step.fallback is None else await step.fallback(*args, **kwargs)
 
-    async def _try(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def _try(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], tries: _Tries) -> Any:
         packed = step.signature.pack(args, kwargs)
         self.steps_begun += 1
         command, number, asked_at_us = self.steps_begun, 1, self.now_us()
@@ -166,6 +167,7 @@ class Host:
                 raise step_failed(step.name, number, outcome.error)
             await asyncio.sleep(delay_us / 1_000_000)
             number += 1
+            tries.number = number
 
     async def end(self) -> None:
         """Cancels the steps that nobody waits for any more, and gives them the time to clean up that a stop gives."""
@@ -220,6 +222,12 @@ class Host:
                 "durable=False and begins again then, with all of its steps; "
                 "give the workflow recover_on_worker_loss=False too, or durable=True"
             )
+
+
+class _Tries:
+    """Counts the attempts of one call."""
+
+    number = 1
 
 
 def _result(step: Step[..., Any], attempts: int, raw: bytes) -> Any:

@@ -131,7 +131,7 @@ class Heartbeats:
     def heartbeat(self, details: bytes | None) -> None:
         """Takes note that the attempt goes on, and of its details."""
         self._last_s = self._loop.time()
-        if details is not None:
+        if details is not None and self._work.token:  # a step of a body has none: nobody would read them
             self._details = details
         if details is not None or self._work.heartbeat_us:
             self._tell()
