@@ -26,8 +26,10 @@ from .errors import (
     StepFailed,
     WorkerLost,
 )
+from .hook import HookStream, TypedHook, define_hook, hook, hook_stream
+from .hook_token import HookToken
 from .link import continue_as_new
-from .primitives import RunInfo, deprecate_patch, hook, info, now, patched, random, shield, sleep, uuid4
+from .primitives import RunInfo, deprecate_patch, info, now, patched, random, shield, sleep, uuid4
 from .saga import Saga, saga
 from .step import Step, step
 from .step_options import StepOptions
@@ -42,6 +44,8 @@ __all__ = [
     "DefinitionError",
     "FatalError",
     "HookExpired",
+    "HookStream",
+    "HookToken",
     "InvalidDuration",
     "InvalidName",
     "InvalidValue",
@@ -56,14 +60,17 @@ __all__ = [
     "Step",
     "StepFailed",
     "StepOptions",
+    "TypedHook",
     "WorkerLost",
     "Workflow",
     "attempt",
     "call",
     "complete_later",
     "continue_as_new",
+    "define_hook",
     "deprecate_patch",
     "hook",
+    "hook_stream",
     "info",
     "now",
     "patched",

@@ -52,6 +52,11 @@ class OpenHook(_Command, frozen=True, kw_only=True, tag="hook"):
 
     name: str
     type: str = ""
+    due_at_us: int = 0
+    """When its timeout ends, 0 for none; the timer is a command of its own."""
+    schema: OptionalRaw = None
+    """JSON Schema of the payload, for senders; absent where it is that of the hook's last command, or anything fits.
+    Not compared by replay."""
 
 
 ParentClose: TypeAlias = Literal["cancel", "terminate", "abandon"]

@@ -67,7 +67,7 @@ def summary_of(execution: Execution, fold: Fold) -> Summary:
     """Tells where the run stands after a decision."""
     outcome = fold.outcome
     ended = outcome is not None or fold.renewal is not None
-    hooks = [] if ended else execution.inbox.shown()
+    hooks, hooks_more = ([], 0) if ended else execution.inbox.shown()
     return Summary(
         status=outcome.status if outcome is not None else "paused" if fold.is_paused else "running",
         started_at_us=execution.started_at_us,
@@ -77,7 +77,7 @@ def summary_of(execution: Execution, fold: Fold) -> Summary:
         timers_open=0 if ended else len(execution.timers),
         children_open=0 if ended else len(execution.children),
         hooks_open=hooks,
-        hooks_more=0 if ended else len(execution.inbox) - len(hooks),
+        hooks_more=hooks_more,
         failures=execution.failures,
     )
 

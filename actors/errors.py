@@ -59,6 +59,10 @@ class RetryableError(JetrunError):
 # --- what user code gets -------------------------------------------------------------------------
 
 
+class BadConfiguration(JetrunError, ValueError):
+    """A configuration file, an environment variable or an option says what cannot be; nothing was begun."""
+
+
 class DefinitionError(JetrunError, TypeError):
     """A workflow, step or registration that cannot work, refused where it is written."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context
 from hashlib import blake2b, sha256
 from random import Random
@@ -22,7 +22,6 @@ from .commands import (
     CancelChild,
     Close,
     Command,
-    OpenHook,
     ParentClose,
     Patch,
     RunStep,
@@ -31,14 +30,8 @@ from .commands import (
     describe,
     signature,
 )
-from .errors import (
-    ErrorInfo,
-    HookExpired,
-    InvalidValue,
-    JetrunError,
-    ReplayMismatch,
-)
-from .inbox import Inbox, Waiter
+from .errors import ErrorInfo, InvalidValue, JetrunError, ReplayMismatch
+from .inbox import Inbox
 from .limits import CHILD_DEPTH_MAX, COMMANDS_OPEN_MAX, VALUE_INLINE_BYTES_MAX
 from .loop import Loop, LoopTimer
 from .messages import NO_ARGS, ChildResult, Message, Parent, Ref, Start
@@ -294,23 +287,6 @@ class Execution:
         if n in self.children and self.decide(CancelChild(n=self._next, target=n, reason=reason)) is not None:
             self.child_ends.append(ChildEnd(child.command, "cancel", reason))
 
-    async def wait_hook(self, name: str, type_: Any, type_name: str, timeout_us: int) -> Any:
-        """Opens a hook and waits for a payload that fits."""
-        self.check_room()
-        n = self._next
-        future = self.loop.create_future()
-        if self.decide(OpenHook(n=n, name=name, type=type_name)) is None:
-            return await future
-        self.inbox.open(n, Waiter(name=name, type=type_, type_name=type_name, future=future))
-        timer = self._hook_timer(name, future, timeout_us) if timeout_us and not future.done() else None
-        try:
-            return await future
-        finally:
-            if timer is not None:
-                timer.cancel()
-            if self.inbox.close(n):
-                self.decide(Close(n=self._next, target=n))
-
     def timer_started(self, handle: LoopTimer, due_at_us: int) -> None:
         """Makes a timer of the loop a command."""
         self.check_room()
@@ -375,7 +351,7 @@ class Execution:
             self._uuids = Random(f"uuid/{self._seed}")  # noqa: S311  # decisions must repeat
         return self._uuids
 
-    # --- inside ------------------------------------------------------------------------------------
+    # --- for the modules of single nouns ---------------------------------------------------------------
     def decide(self, command: CommandT) -> CommandT | None:
         """Takes a command down; returns it as the log has it, or None where the run is dead: it is never answered."""
         if self.loop.is_stopped:
@@ -394,6 +370,20 @@ class Execution:
         self._next += 1
         return command
 
+    def check_room(self) -> None:
+        """Raises JetrunError when too many commands are open for one more."""
+        if len(self.steps) + len(self.timers) + len(self.inbox) + len(self.children) >= COMMANDS_OPEN_MAX:
+            raise JetrunError(f"{COMMANDS_OPEN_MAX} commands are open; wait for some before asking for more")
+
+    def start_timer(self, kind: str, due_at_us: int, callback: Callable[[], None]) -> LoopTimer:
+        """Starts a timer whose command says what it is for."""
+        self._timer_kind = kind
+        try:
+            return self.loop.start_timer(due_at_us, callback)
+        finally:
+            self._timer_kind = "sleep"
+
+    # --- inside ------------------------------------------------------------------------------------
     def _recorded_next(self) -> Command | None:
         """Finds what the log holds where the code is now; None where it is not replayed, or the log ends here."""
         expected, index = self._expected, len(self.decided)
@@ -413,11 +403,6 @@ class Execution:
         elif child.command.parent_close != "abandon":
             self.child_ends.append(ChildEnd(child.command, child.command.parent_close, let_go_reason(self.key)))
 
-    def check_room(self) -> None:
-        """Refuses one more open command where there are too many. Raises JetrunError."""
-        if len(self.steps) + len(self.timers) + len(self.inbox) + len(self.children) >= COMMANDS_OPEN_MAX:
-            raise JetrunError(f"{COMMANDS_OPEN_MAX} commands are open; wait for some before asking for more")
-
     def _root_code(self) -> Coroutine[Any, Any, Any] | None:
         return cast("Coroutine[Any, Any, Any]", self._root.get_coro()) if self._root is not None else None
 
@@ -435,17 +420,6 @@ class Execution:
         digest = sha256(data).hexdigest()
         self.uploads[digest] = data
         return Ref(sha256=digest, size=len(data))
-
-    def _hook_timer(self, name: str, future: asyncio.Future[Any], timeout_us: int) -> LoopTimer:
-        def expire() -> None:
-            if not future.done():
-                future.set_exception(HookExpired(f"hook {name!r}: no payload in time"))
-
-        self._timer_kind = "hook"
-        try:
-            return self.loop.start_timer(self.loop.now_us + timeout_us, expire)
-        finally:
-            self._timer_kind = "sleep"
 
 
 def execution_of(workflow: Workflow[..., Any], app: str, key: RunKey, start: Message) -> Execution:

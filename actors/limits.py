@@ -60,6 +60,9 @@ HOOKS_KEPT_BYTES_MAX: Final = 32 * 1024 * 1024
 HOOKS_SHOWN_MAX: Final = 100
 """Open hooks named in a run's summary, which is in each of its records."""
 
+HOOK_SCHEMA_BYTES_MAX: Final = 16 * 1024
+"""JSON Schema of a hook's type in its command; a larger one is not published. Some hundred fields fit."""
+
 # --- time ----------------------------------------------------------------------------------
 DELAY_US_MAX: Final = 100 * 366 * 86_400 * 1_000_000
 """A timer's distance. The server's `@at` overflows in 2262 and would then fire at once."""

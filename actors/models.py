@@ -28,6 +28,7 @@ class _FieldInfo(Protocol):
 
 class _Adapter(Protocol):
     def validate_json(self, data: bytes, /) -> object: ...
+    def json_schema(self, *, by_alias: bool) -> dict[str, object]: ...
 
 
 def is_model_class(type_: object) -> TypeGuard[type[Model]]:
@@ -58,8 +59,12 @@ def load(type_: type[Model], raw: bytes) -> object:
 
 def load_any(type_: object, raw: bytes) -> object:
     """Reads a type that msgspec refuses and that has a model in it, such as a union of two. Raises ValueError, one line."""
-    adapter = cast("Callable[[object], _Adapter]", sys.modules["pydantic"].TypeAdapter)(type_)
-    return _validated(adapter.validate_json, raw)
+    return _validated(_adapter(type_).validate_json, raw)
+
+
+def schema_of_any(type_: object) -> dict[str, object]:
+    """Returns the JSON Schema of what is read as a model, or as a type that has one in it. Raises what pydantic raises."""
+    return _adapter(type_).json_schema(by_alias=True)
 
 
 def parts(model: Model) -> Iterator[tuple[str | None, object]]:
@@ -78,6 +83,10 @@ def parts(model: Model) -> Iterator[tuple[str | None, object]]:
         yield None if is_root else alias or name, value
     extra = cast("Mapping[str, object] | None", getattr(model, "__pydantic_extra__", None))
     yield from (extra or {}).items()
+
+
+def _adapter(type_: object) -> _Adapter:
+    return cast("Callable[[object], _Adapter]", sys.modules["pydantic"].TypeAdapter)(type_)
 
 
 def _validated(validate: Callable[[bytes], object], raw: bytes) -> object:

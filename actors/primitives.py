@@ -1,4 +1,4 @@
-"""What workflow code asks the engine for, besides plain asyncio: sleep, hooks, time, chance, who am I."""
+"""What workflow code asks the engine for, besides plain asyncio: sleep, time, chance, who am I."""
 
 from __future__ import annotations
 
@@ -8,23 +8,18 @@ import uuid
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any, Final, TypeVar, overload
+from typing import Final
 
 import msgspec
 
-from .durations import Duration, due_at_us, duration_us
+from .durations import Duration, due_at_us
 from .errors import NotInWorkflow
 from .execution import Execution
 from .host import BodyHost, refuse_in_body, running_host
 from .loop import running_loop
 from .names import RunKey, check_token
-from .values import check_type
-
-T = TypeVar("T")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TYPE_SHOWN_MAX: Final = 64
-"""A hook's type is named in each of the run's records while it is open."""
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,35 +90,6 @@ async def sleep(delay: Duration | datetime) -> None:
 def _wake(future: asyncio.Future[None]) -> None:
     if not future.done():
         future.set_result(None)
-
-
-@overload
-async def hook(name: str, /, *, timeout: Duration | None = None) -> Any: ...
-@overload
-async def hook(name: str, type_: type[T], /, *, timeout: Duration | None = None) -> T: ...
-async def hook(name: str, type_: Any = Any, /, *, timeout: Duration | None = None) -> Any:
-    """Waits for one message of that name and returns its payload.
-
-    Payloads sent before are kept, in order; each is taken once. A payload that does not fit `type_` is recorded as
-    refused and the run goes on waiting.
-
-    Args:
-        name: The hook's name, a subject token.
-        type_: A msgspec Struct, dataclass, pydantic model or any other type; plain JSON without one.
-        timeout: How long to wait at most.
-
-    Raises:
-        DefinitionError: No JSON can fit the type.
-        HookExpired: The timeout passed first; a subclass of TimeoutError.
-        InvalidName: The name cannot be a token.
-        NotInWorkflow: No workflow is running.
-    """
-    execution = execution_of("hook()")
-    check_token("hook name", name)
-    check_type(type_, where=f"type of hook {name!r}")
-    timeout_us = 0 if timeout is None else max(1, duration_us(timeout, what=f"timeout of hook {name!r}"))
-    shown = "" if type_ is Any else str(getattr(type_, "__name__", type_))[:_TYPE_SHOWN_MAX]
-    return await execution.wait_hook(name, type_, shown, timeout_us)
 
 
 def now() -> datetime:

@@ -6,13 +6,16 @@ text received shows it.
 
 from __future__ import annotations
 
+import re
 import stat
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from ..actors.durations import span_us
 from ..actors.errors import BadMessage
 from ..actors.limits import VALUE_BYTES_MAX
 from ..actors.messages import check_depth, check_json
@@ -20,6 +23,7 @@ from ..actors.names import RunKey, check_token
 from .exits import UsageProblem
 
 _SHOWN_MAX: Final = 120
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_value(text: str, *, what: str) -> msgspec.Raw:
@@ -69,6 +73,29 @@ def parse_args(
         None if kwargs is None else _parse_as(kwargs, dict, what="--kwargs", example="""--kwargs '{"cents": 4200}'""")
     )
     return positional, named
+
+
+class Since(msgspec.Struct, frozen=True):
+    """From when on: a span before now, or an instant; the other one is 0."""
+
+    span_us: int = 0
+    instant_us: int = 0
+
+    def at_us(self, now_us: int) -> int:
+        """Returns the instant in microseconds."""
+        return self.instant_us or max(0, now_us - self.span_us)
+
+
+def parse_since(text: str) -> Since:
+    """Reads `90m` or `7d` as a span before now, `2026-01-31` and `2026-01-31T12:00` (in UTC, or with a zone) as an instant."""
+    if re.match(r"[0-9]{4}-", text):
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise UsageProblem(f"--since {_shown(text)} is no point in time: {error}") from error
+        moment = moment if moment.utcoffset() is not None else moment.replace(tzinfo=UTC)
+        return Since(instant_us=max(0, (moment - _EPOCH) // timedelta(microseconds=1)))
+    return Since(span_us=span_us(text, what="--since"))
 
 
 def read_input(source: str) -> str:

@@ -10,31 +10,31 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
 from ..actors.registry import Registry
-from ..client.modules import load
-from ..client.settings import Settings
+from ..client.settings import Settings, WorkerSettings
 from ..streams.actor_worker import ActorOptions
 from ..streams.lifeline import Lifeline
 from ..streams.provision import provision
 from ..streams.subjects import App
 from . import connection, serving
+from .code import load_code
 
 _STEPS_END_S: Final = 25.0
 """A step worker's own drain is shorter."""
 
 
-def run(settings: Settings, modules: Sequence[str], concurrency: int, lifeline: Lifeline | None) -> int:
+def run(settings: Settings, worker: WorkerSettings, lifeline: Lifeline | None) -> int:
     """Provisions the app and runs both workers until told to end; returns the exit code."""
-    registry = load(modules)
+    registry = load_code(worker)
     options = ActorOptions(
         note_path=(lifeline.note_path or None) if lifeline is not None else None,
         sign_of_life=None if lifeline is None else lifeline.beat,
     )
-    steps = _StepsThread(settings, registry, modules, concurrency)
+    steps = _StepsThread(settings, registry, worker)
 
     async def work() -> int:
         js = await connection.connect(settings, name="wfctl dev", is_one_shot=False)
@@ -45,7 +45,7 @@ def run(settings: Settings, modules: Sequence[str], concurrency: int, lifeline: 
             await js.close()
         if registry.steps:
             steps.start()
-        return await serving.serve_actors(settings, registry, modules, options, lifeline)
+        return await serving.serve_actors(settings, registry, worker.modules, options, lifeline)
 
     try:
         code = serving.run_worker(work)
@@ -59,13 +59,13 @@ def run(settings: Settings, modules: Sequence[str], concurrency: int, lifeline: 
 class _StepsThread:
     """A step worker with its thread."""
 
-    def __init__(self, settings: Settings, registry: Registry, modules: Sequence[str], concurrency: int) -> None:
+    def __init__(self, settings: Settings, registry: Registry, worker: WorkerSettings) -> None:
         self.error: BaseException | None = None
         """What ended the worker, if it was not told to end."""
         self._settings = settings
         self._registry = registry
-        self._modules = modules
-        self._queues = dict.fromkeys(registry.queues, concurrency)
+        self._modules = worker.modules
+        self._queues = dict.fromkeys(registry.queues, worker.concurrency)
         self._thread = threading.Thread(target=self._run, name="jetrun-steps", daemon=True)
         self._is_told = False
         self._drain: Callable[[], object] | None = None

@@ -1,26 +1,26 @@
-"""A command's connection: opened from the global options and the environment, closed at the end, whatever happens."""
+"""A command's connection: opened as the configuration says, closed at the end, whatever happens."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 
 import anyio
-import msgspec
 import typer
 
 from ..actors.errors import ServerLost
 from ..client.client import Client
+from ..client.configuration import Configuration
+from ..client.configuration_keys import Value
 from ..client.settings import Settings
-from ..streams.connection import Login
 from ..streams.jetstream import JetStream
 from ..streams.ports import Broker
 from ..streams.subjects import App
 from .exits import unwrap
 from .options import globals_of
-from .output import Output
+from .output import Output, complain
 
 T = TypeVar("T")
 
@@ -37,12 +37,21 @@ class Connection:
         self.out: Final = out
 
 
-def run(context: typer.Context, work: Callable[[Connection], Awaitable[T]], *, is_json: bool = False) -> T:
+def run(
+    context: typer.Context,
+    work: Callable[[Connection], Awaitable[T]],
+    *,
+    is_json: bool = False,
+    settings: Settings | None = None,
+) -> T:
     """Connects, does the work and disconnects; gives up within seconds where no server answers.
 
     Ctrl-C cancels the work, lets it clean up and raises KeyboardInterrupt.
+
+    Args:
+        settings: Those of a command that has read its configuration already.
     """
-    settings = settings_of(context)
+    settings = settings or settings_of(context)
 
     # A command says in one line what went wrong; what the connection logs on the way is for services.
     logging.getLogger("jetrun").setLevel(logging.CRITICAL)
@@ -99,9 +108,22 @@ def jetstream_of(connection: Connection) -> JetStream:
 
 
 def settings_of(context: typer.Context) -> Settings:
-    """Reads the environment under what the command line says."""
-    given, read = globals_of(context), Settings.read()
-    return msgspec.structs.replace(read, url=given.url or read.url, app=read.app if given.app is None else given.app)
+    """Reads where to connect, for a command that needs nothing else of the configuration."""
+    return Settings.of(configuration_of(context))
+
+
+def configuration_of(context: typer.Context, given: Mapping[str, Value | None] | None = None) -> Configuration:
+    """Reads environment and file under what the command line says; once in a command. Prints what may be a mistake.
+
+    Args:
+        given: The command's own options by key, None for those that were not given.
+    """
+    options = globals_of(context)
+    configuration = Configuration.read({"url": options.url, "app": options.app, **(given or {})})
+    if options.lifeline is None:  # the wfctl that started this one has said it
+        for warning in configuration.warnings:
+            complain(f"warning: {warning}")
+    return configuration
 
 
 async def connect(settings: Settings, *, name: str, is_one_shot: bool) -> JetStream:
@@ -110,10 +132,4 @@ async def connect(settings: Settings, *, name: str, is_one_shot: bool) -> JetStr
     Raises:
         ServerLost, WrongCredentials, JetStreamOff, ServerTooOld: No use of that server is possible.
     """
-    login = Login(
-        user=settings.user or None,
-        password=settings.password or None,
-        token=settings.token or None,
-        creds_file=settings.creds or None,
-    )
-    return await JetStream.connect(settings.url, name=name, is_one_shot=is_one_shot, login=login)
+    return await JetStream.connect(settings.url, name=name, is_one_shot=is_one_shot, login=settings.login)

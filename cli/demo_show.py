@@ -88,7 +88,7 @@ async def _workers(settings: Settings, out: Output) -> AsyncGenerator[None, None
     quiet = ["-m", FLOW, "--log-level", "warning", "--log-format", "text"]
     with ExitStack() as stack:
         tethers: list[Tether] = []
-        for what in (["actors"], ["steps", "--concurrency", "8"]):
+        for what in (["actors"], ["steps", "--queue", QUEUE, "--concurrency", "8"]):
             tether = Tether(child_argv([*common, *what, *quiet]))
             stack.callback(tether.close)
             tethers.append(tether)

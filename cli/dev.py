@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from .code import check_named, listed
 from .exits import SERVER_LOST, Stopped
 from .options import LogFormat, LogLevel, Modules, globals_of
 from .output import Output, complain
-from .server import DEFAULT_PORT, DEFAULT_STORE, Port, Store, SyncAlways, durability
-from .worker import CONCURRENCY, Concurrency, child_argv
+from .server import Port, Store, SyncAlways, durability, given_of
+from .worker import Concurrency, child_argv
 
 if TYPE_CHECKING:
+    from ..client.configuration_keys import Value
     from ..streams.server import EmbeddedServer
 
 SILENCE_MAX_S: Final = 15.0
@@ -23,45 +25,54 @@ SILENCE_MAX_S: Final = 15.0
 
 def dev(
     context: typer.Context,
-    modules: Modules,
-    port: Port = DEFAULT_PORT,
-    store: Store = DEFAULT_STORE,
-    sync_always: SyncAlways = False,
-    concurrency: Concurrency = CONCURRENCY,
+    modules: Modules = None,
+    port: Port = None,
+    store: Store = None,
+    sync_always: SyncAlways = None,
+    concurrency: Concurrency = None,
     log_format: LogFormat = None,
-    log_level: LogLevel = "info",
+    log_level: LogLevel = None,
 ) -> None:
     """Run an embedded server, an actor worker and a step worker; joins a server that already runs on the store.
 
     After a change of code stop it with Ctrl-C and start it again: runs go on where they were.
     """
+    from ..client.settings import ServerSettings, Settings, WorkerSettings
     from ..streams.server import EmbeddedServer
-    from ..streams.subjects import App
     from ..streams.supervisor import Policy, crash_note, supervise
     from . import connection
 
-    settings = connection.settings_of(context)
-    App(settings.app)
+    given: dict[str, Value | None] = {
+        "modules": listed(modules),
+        "concurrency": concurrency,
+        "log_format": log_format,
+        "log_level": log_level,
+        **given_of(port, store, sync_always),
+    }
+    configuration = connection.configuration_of(context, given)
+    settings, worker = Settings.of(configuration), WorkerSettings.of(configuration)
+    configured = ServerSettings.of(configuration)
+    check_named(worker)
     if globals_of(context).url is not None:
         complain("note: `wfctl dev` runs a server of its own; --url is for `wfctl worker` and the others")
-    with EmbeddedServer.start(store, port=port, sync_always=sync_always) as server:
+    with EmbeddedServer.start(configured.store, port=configured.port, sync_always=configured.sync_always) as server:
         out = Output()
         joined = "" if server.is_owner else " (joined: another process runs it)"
-        out.line(f"server: {server.url}, store {store.absolute()}{joined}")
-        out.line(durability(sync_always=sync_always))
+        out.line(f"server: {server.url}, store {configured.store.absolute()}{joined}")
+        out.line(durability(sync_always=configured.sync_always))
         out.line(
             "accounts: one for all; whoever reaches the port may do everything, so it listens on this machine alone"
         )
-        elsewhere = "" if server.url == connection.DEFAULT_URL else f" --url {server.url}"
-        elsewhere += "" if settings.app == "default" else f" --app {settings.app}"
+        elsewhere = _elsewhere(server.url, settings.app)
         out.line(f"""start a run:  wfctl start WORKFLOW '"argument as JSON"' --run-id ID{elsewhere}""")
         out.line(f"watch it:     wfctl tail WORKFLOW/ID{elsewhere}")
-        flags = [flag for module in modules for flag in ("-m", module)]
-        flags += ["--concurrency", str(concurrency), "--log-level", log_level]
-        flags += ["--log-format", log_format] if log_format is not None else []
+        # What was not given is read by the worker itself, as here: modules of a file are looked for beside it.
+        flags = [flag for module in modules or [] for flag in ("-m", module)]
+        flags += ["--concurrency", str(worker.concurrency), "--log-level", worker.log_level]
+        flags += ["--log-format", worker.log_format] if worker.log_format else []
         argv = child_argv(["--url", server.url, "--app", settings.app, "worker", "all", *flags])
         watch = _ServerWatch(server)
-        with crash_note(f"dev-{settings.app}", store.absolute()) as note_path:
+        with crash_note(f"dev-{settings.app}", configured.store.absolute()) as note_path:
             code = supervise(argv, Policy(what="dev worker", note_path=note_path, silence_max_s=SILENCE_MAX_S))
         watch.end()
         if watch.last_words is not None:
@@ -69,6 +80,15 @@ def dev(
             code = SERVER_LOST
     if code:
         raise Stopped(code)
+
+
+def _elsewhere(url: str, app: str) -> str:
+    """Returns the options that another terminal needs, where the same environment and file are read, to mean this app."""
+    from ..client.configuration import Configuration
+
+    plain = Configuration.read()
+    options = "" if plain.text("url") == url else f" --url {url}"
+    return options + ("" if plain.text("app") == app else f" --app {app}")
 
 
 class _ServerWatch:

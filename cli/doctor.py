@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .code import listed, load_code
 from .exits import FAILURE, Stopped
-from .options import Json
+from .options import Json, Modules
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -15,10 +16,7 @@ if TYPE_CHECKING:
 
 def doctor(
     context: typer.Context,
-    modules: Annotated[
-        list[str] | None,
-        typer.Option("--module", "-m", metavar="MODULE", help="Check the queues of this code too; repeatable."),
-    ] = None,
+    modules: Modules = None,
     monitor: Annotated[
         str | None,
         typer.Option(
@@ -27,22 +25,23 @@ def doctor(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Check everything that an app needs. Exits 1 when something is wrong; warnings alone exit 0."""
+    """Check everything that an app needs, the queues of its code too. Exits 1 when something is wrong; warnings alone exit 0."""
+    from ..client.settings import Settings, WorkerSettings
     from . import connection
 
-    queues: list[str] = []
-    if modules:
-        from ..client.modules import load
-
-        queues = load(modules).queues
+    configuration = connection.configuration_of(context, {"modules": listed(modules)})
+    worker = WorkerSettings.of(configuration)
+    queues = list(worker.queues)
+    if worker.modules:
+        queues = sorted({*queues, *load_code(worker).queues})
 
     async def work(connected: Connection) -> None:
         from . import checkup
 
         js = connection.jetstream_of(connected)
-        findings = await checkup.examine(js, connected.app, connected.client, queues, modules or [], monitor)
+        findings = await checkup.examine(js, connected.app, connected.client, queues, worker.modules, monitor)
         wrong = checkup.report(connected.out, findings)
         if wrong:
             raise Stopped(FAILURE)
 
-    connection.run(context, work, is_json=json)
+    connection.run(context, work, is_json=json, settings=Settings.of(configuration))

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Final, cast
 
-from ..actors.errors import InvalidDuration, InvalidName, JetrunError, ServerLost
+from ..actors.errors import BadConfiguration, InvalidDuration, InvalidName, JetrunError, ServerLost
 
 DONE: Final = 0
 FAILURE: Final = 1
@@ -35,7 +35,7 @@ def code_of(error: JetrunError) -> int:
     match error:
         case Stopped():
             return error.code
-        case UsageProblem() | InvalidName() | InvalidDuration():
+        case UsageProblem() | BadConfiguration() | InvalidName() | InvalidDuration():
             return USAGE
         case ServerLost():
             return SERVER_LOST

@@ -16,12 +16,14 @@ import typer
 
 from ..actors.errors import JetrunError
 from . import (
+    config,
     dead,
     demo,
     dev,
     doctor,
     exits,
     hooks,
+    init,
     output,
     provision,
     queues,
@@ -33,6 +35,7 @@ from . import (
     tail,
     worker,
     workers,
+    workflows,
 )
 from .options import Globals
 
@@ -54,10 +57,12 @@ app = typer.Typer(
 )
 
 app.command()(demo.demo)
+app.command()(init.init)
 app.command()(dev.dev)
 app.command()(server.server)
 app.command()(provision.provision)
 app.add_typer(worker.app, name="worker")
+app.add_typer(workflows.app, name="workflows")
 app.command()(start.start)
 app.command()(tail.tail)
 app.add_typer(runs.app, name="runs")
@@ -68,6 +73,7 @@ app.add_typer(dead.app, name="dead")
 app.command()(doctor.doctor)
 app.command()(reindex.reindex)
 app.command()(replay.replay)
+app.add_typer(config.app, name="config")
 
 
 def _show_version(is_wanted: bool) -> None:
@@ -82,9 +88,12 @@ def _show_version(is_wanted: bool) -> None:
 def _read_globals(
     context: typer.Context,
     url: Annotated[
-        str | None, typer.Option(help="Server's address; else JETRUN_URL, else nats://127.0.0.1:4222.")
+        str | None,
+        typer.Option(help="Server's address; else JETRUN_URL, else `url` in jetrun.toml, else nats://127.0.0.1:4222."),
     ] = None,
-    app_name: Annotated[str | None, typer.Option("--app", help="The app; else JETRUN_APP, else `default`.")] = None,
+    app_name: Annotated[
+        str | None, typer.Option("--app", help="The app; else JETRUN_APP, else `app` in jetrun.toml, else `default`.")
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,

@@ -27,7 +27,10 @@ def globals_of(context: typer.Context) -> Globals:
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON lines.")]
 Modules: TypeAlias = Annotated[
-    list[str], typer.Option("--module", "-m", metavar="MODULE", help="Module with workflows and steps; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--module", "-m", metavar="MODULE", help="Module with workflows and steps; repeatable; else those configured."
+    ),
 ]
 Run: TypeAlias = Annotated[
     str, typer.Argument(metavar="RUN", help="<workflow>/<run>, or the run's id where it is unambiguous.")
@@ -35,4 +38,6 @@ Run: TypeAlias = Annotated[
 LogFormat: TypeAlias = Annotated[
     str | None, typer.Option("--log-format", help="`text` or `json`; by default text on a terminal and JSON elsewhere.")
 ]
-LogLevel: TypeAlias = Annotated[str, typer.Option("--log-level", help="`debug`, `info`, `warning` or `error`.")]
+LogLevel: TypeAlias = Annotated[
+    str | None, typer.Option("--log-level", help="`debug`, `info`, `warning` or `error`; `info` by default.")
+]

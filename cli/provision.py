@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .code import listed, load_code
 from .exits import UsageProblem
+from .options import Modules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,10 +19,7 @@ if TYPE_CHECKING:
 
 def provision(
     context: typer.Context,
-    modules: Annotated[
-        list[str] | None,
-        typer.Option("--module", "-m", metavar="MODULE", help="Module whose steps name the queues; repeatable."),
-    ] = None,
+    modules: Modules = None,
     queues: Annotated[list[str] | None, typer.Option("--queue", "-q", help="A queue besides; repeatable.")] = None,
     drop: Annotated[list[str] | None, typer.Option("--drop-queue", help="Remove an empty queue; repeatable.")] = None,
     partitions: Annotated[int | None, typer.Option(min=1, help="By default what is there, or 16.")] = None,
@@ -28,15 +27,16 @@ def provision(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what differs and change nothing.")] = False,
 ) -> None:
     """Make or mend streams and consumers; safe to repeat. What would lose or strand messages is refused."""
+    from ..client.settings import Settings, WorkerSettings
     from . import connection
 
-    if not modules and not queues and not drop and not dry_run:
-        raise UsageProblem("give the app's modules with -m, or its queues with --queue")
-    wanted, workflows = list(queues or []), list[str]()
-    if modules:
-        from ..client.modules import load
-
-        registry = load(modules)
+    configuration = connection.configuration_of(context, {"modules": listed(modules), "queues": listed(queues)})
+    worker = WorkerSettings.of(configuration)
+    if not worker.modules and not worker.queues and not drop and not dry_run:
+        raise UsageProblem("give the app's modules with -m or in jetrun.toml, or its queues with --queue")
+    wanted, workflows = list(worker.queues), list[str]()
+    if worker.modules:
+        registry = load_code(worker)
         wanted += registry.queues
         workflows += registry.workflows
 
@@ -61,7 +61,7 @@ def provision(
             connected.out.line(f"{change.kind} {change.what} {change.name}{detail}")
         connected.out.line(f"app {connected.app.name} is provisioned, {len(changes)} changes")
 
-    connection.run(context, work)
+    connection.run(context, work, settings=Settings.of(configuration))
 
 
 async def show_differences(connected: Connection, js: JetStream, queues: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .code import listed, load_code
 from .exits import FAILURE, Stopped, UsageProblem
 from .options import Json, Modules, globals_of
 
@@ -24,39 +25,42 @@ def replay(
         list[str],
         typer.Argument(metavar="FILE|RUN...", help="Files of `wfctl runs export`, `-` for standard input, or runs."),
     ],
-    modules: Modules,
+    modules: Modules = None,
     json: Json = False,
 ) -> None:
     """Replay logs against the code of today; exit code 1 where one differs. For files no server is needed.
 
-    Keep exports of typical runs beside the code, and a change that would park runs fails before it is deployed. Give
-    the app they ran in by --app: `random` and `uuid4` depend on it.
+    Keep exports of typical runs beside the code, and a change that would park runs fails before it is deployed. An
+    export says in which app its runs were, on which `random` and `uuid4` depend; --app says otherwise.
     """
-    from ..client.modules import load
+    from ..client.settings import Settings, WorkerSettings
+    from . import connection
 
-    registry = load(modules)
+    configuration = connection.configuration_of(context, {"modules": listed(modules)})
+    worker, settings = WorkerSettings.of(configuration), Settings.of(configuration)
+    registry = load_code(worker)
     if not registry.workflows:
-        raise UsageProblem(f"no workflow in {', '.join(modules)}: nothing to replay")
+        raise UsageProblem(f"no workflow in {', '.join(worker.modules)}: nothing to replay")
     files = [name for name in logs if name == "-" or Path(name).is_file()]
     runs = [name for name in logs if name not in files]
     for name in runs:
         if "/" not in name or name.endswith((".json", ".jsonl")):
             raise UsageProblem(f"{name!r} is neither a file nor a run; write a path, or <workflow>/<run>")
+    copies = read_files(files)
+    for copy in copies:
+        copy.app = globals_of(context).app or copy.app or settings.app
     if not runs:
-        from ..client.settings import Settings
         from .output import Output
 
-        out = Output(is_json=json)
-        app = globals_of(context).app or Settings.read().app
-        _end(check_copies(out, registry, app, read_files(files)))
+        _end(check_copies(Output(is_json=json), registry, copies))
         return
-    from . import connection
+    connection.run(
+        context, lambda connected: replay_runs(connected, registry, copies, runs), is_json=json, settings=settings
+    )
 
-    connection.run(context, lambda connected: replay_runs(connected, registry, files, runs), is_json=json)
 
-
-async def replay_runs(connection: Connection, registry: Registry, files: list[str], runs: list[str]) -> None:
-    """Replays files, and runs as the server has them.
+async def replay_runs(connection: Connection, registry: Registry, copies: list[LogCopy], runs: list[str]) -> None:
+    """Replays logs that were read, and runs as the server has them.
 
     Raises:
         Stopped: A log differs; everything is said.
@@ -64,10 +68,8 @@ async def replay_runs(connection: Connection, registry: Registry, files: list[st
     from ..client.log_copy import copy_log
     from .arguments import parse_run
 
-    copies = read_files(files)
-    for name in runs:
-        copies.append(await copy_log(connection.broker, connection.app, parse_run(name)))
-    _end(check_copies(connection.out, registry, connection.app.name, copies))
+    copied = [await copy_log(connection.broker, connection.app, parse_run(name)) for name in runs]
+    _end(check_copies(connection.out, registry, [*copies, *copied]))
 
 
 def read_files(files: list[str]) -> list[LogCopy]:
@@ -84,11 +86,11 @@ def read_files(files: list[str]) -> list[LogCopy]:
     return copies
 
 
-def check_copies(out: Output, registry: Registry, app: str, copies: list[LogCopy]) -> int:
+def check_copies(out: Output, registry: Registry, copies: list[LogCopy]) -> int:
     """Prints a line for each log; returns how many differ or could not be replayed."""
     problems = 0
     for copy in copies:
-        problem = problem_of(registry, app, copy)
+        problem = problem_of(registry, copy)
         problems += bool(problem)
         records = len(copy.records)
         if out.is_json:
@@ -102,7 +104,7 @@ def check_copies(out: Output, registry: Registry, app: str, copies: list[LogCopy
     return problems
 
 
-def problem_of(registry: Registry, app: str, copy: LogCopy) -> str:
+def problem_of(registry: Registry, copy: LogCopy) -> str:
     """Says why a log does not replay; empty where it does."""
     from ..actors.replay import verify
     from ..actors.signals import Blocked
@@ -115,7 +117,7 @@ def problem_of(registry: Registry, app: str, copy: LogCopy) -> str:
     if not copy.is_whole:
         return f"begins with record {copy.records[0].k}: retention has cut it, it cannot be replayed"
     try:
-        verify(app, copy.key, workflow, copy.records, copy.objects)
+        verify(copy.app, copy.key, workflow, copy.records, copy.objects)
     except (Exception, Blocked) as error:  # noqa: BLE001  whatever the code does, it is this log's
         return str(error) or type(error).__name__
     return ""

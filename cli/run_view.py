@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -16,6 +17,7 @@ from ..client.claims import Claims
 from ..client.reader import Chain, Reader
 from ..client.status import RunStatus
 from . import render
+from .exits import UsageProblem
 from .lookup import find_run
 from .output import PLAIN_VALUE_COLUMNS, Output, complain
 
@@ -51,22 +53,27 @@ async def show_run(connection: Connection, text: str) -> None:
         _show_traceback(connection.out, status.error.traceback)
 
 
-async def export_run(connection: Connection, text: str) -> None:
+async def export_run(connection: Connection, text: str, out: Output | None = None) -> None:
     """Prints a run's records, each with its place in the stream and its hash, then the large values they name.
 
     The hash is of the record's stored bytes: it is what the next record names as `prev`, so that a copy of which
     spaces and escapes were changed on the way can still be checked for gaps.
+
+    Args:
+        out: Where to, if not to the connection's own output.
     """
+    out = out or connection.out
     key = await find_run(connection, text)
     stored = await connection.broker.read(connection.app.log, connection.app.log_of(key))
     if not stored:
         raise RunNotFound(*key, f"no run {key} in app {connection.app.name!r}; start it, or check workflow, id and app")
     chain, refs = Chain(), dict[str, Ref]()
+    name = {"workflow": key.workflow, "run": key.run, "app": connection.app.name}
     for message in stored:
         if chain.accept(message.payload) is None:
             continue  # not written by a worker (R4)
-        place = {"workflow": key.workflow, "run": key.run, "seq": message.seq, "at_us": message.at_us}
-        connection.out.json({**place, "hash": record_hash(message.payload), "record": msgspec.Raw(message.payload)})
+        place = {**name, "seq": message.seq, "at_us": message.at_us}
+        out.json({**place, "hash": record_hash(message.payload), "record": msgspec.Raw(message.payload)})
         refs.update((ref.sha256, ref) for ref in _refs_in(message.payload))
     claims = Claims(connection.broker, connection.app)
     for ref in refs.values():
@@ -75,9 +82,25 @@ async def export_run(connection: Connection, text: str) -> None:
         except (BadLog, BadValue) as error:
             complain(f"warning: {error}")
             continue
-        connection.out.json(
-            {"workflow": key.workflow, "run": key.run, "sha256": ref.sha256, "value": msgspec.Raw(value)}
-        )
+        out.json({**name, "sha256": ref.sha256, "value": msgspec.Raw(value)})
+
+
+async def export_to(connection: Connection, text: str, path: Path) -> None:
+    """Writes `export_run`'s lines to a file, which is replaced when they are all there.
+
+    Raises:
+        UsageProblem: The file cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            await export_run(connection, text, Output(is_json=True, stream=file))
+        part.replace(path)
+    except OSError as error:
+        raise UsageProblem(f"{path}: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+    connection.out.line(f"written: {path}")
 
 
 def _facts(status: RunStatus, record: Record) -> Iterator[tuple[str, str]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 import typer
 
 from . import render
-from .arguments import check_run
+from .arguments import Since, check_run, parse_since
 from .closing import closing
 from .exits import UsageProblem
 from .options import Json, Run
@@ -44,6 +45,9 @@ def list_(
     context: typer.Context,
     workflow: Annotated[str | None, typer.Option("--workflow", "-w", help="Runs of that workflow alone.")] = None,
     status: Annotated[str | None, typer.Option("--status", "-s", help=f"One of {', '.join(STATUSES)}.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Runs that began not longer ago (`90m`, `7d`), or not before (`2026-01-31`).")
+    ] = None,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=0, help="At most so many, the newest changes; 0 for all.")
     ] = 100,
@@ -53,11 +57,15 @@ def list_(
 
     The index is a cache: a run younger than a second may be missing.
     """
+    from ..actors.names import check_token
     from . import connection
 
     if status is not None and status not in STATUSES:
         raise UsageProblem(f"--status {status!r} is none of {', '.join(STATUSES)}")
-    connection.run(context, lambda connected: list_runs(connected, workflow, status, limit), is_json=json)
+    if workflow is not None:
+        check_token("workflow name", workflow)
+    began = None if since is None else parse_since(since)
+    connection.run(context, lambda connected: list_runs(connected, workflow, status, limit, began), is_json=json)
 
 
 @app.command()
@@ -136,23 +144,39 @@ def unpark(context: typer.Context, run: Run) -> None:
 
 
 @app.command()
-def export(context: typer.Context, run: Run) -> None:
-    """Print all records of a run, and the large values they refer to, as JSON lines."""
+def export(
+    context: typer.Context,
+    run: Run,
+    file: Annotated[
+        Path | None, typer.Argument(help="Where to; standard output if left out. Replaced whole, or not at all.")
+    ] = None,
+) -> None:
+    """Print all records of a run, and the large values they refer to, as JSON lines that `wfctl replay` reads."""
     from . import connection
-    from .run_view import export_run
+    from .run_view import export_run, export_to
 
     check_run(run)
-    connection.run(context, lambda connected: export_run(connected, run), is_json=True)
+    if file is None:
+        connection.run(context, lambda connected: export_run(connected, run), is_json=True)
+    elif file.is_dir():
+        raise UsageProblem(f"{file} is a folder; name a file")
+    else:
+        connection.run(context, lambda connected: export_to(connected, run, file))
 
 
-async def list_runs(connection: Connection, workflow: str | None, status: str | None, limit: int) -> None:
+async def list_runs(
+    connection: Connection, workflow: str | None, status: str | None, limit: int, since: Since | None = None
+) -> None:
     """Prints runs; as JSON one after the other as they come, as a table the last `limit`."""
     out = connection.out
     wanted: Status | None = next((known for known in STATUSES if known == status), None)
     kept: deque[RunSummary] = deque(maxlen=limit or None)
     count = 0
+    earliest_us = 0 if since is None else since.at_us(connection.broker.now_us())
     async with closing(connection.client.list(status=wanted, workflow=workflow)) as found:
         async for summary in found:
+            if summary.started_at_us < earliest_us:
+                continue
             count += 1
             if out.is_json and not limit:
                 out.json(_line(summary))

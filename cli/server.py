@@ -3,26 +3,49 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from .output import Output
 
-Port: TypeAlias = Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for a free one.")]
+if TYPE_CHECKING:
+    from ..client.configuration_keys import Value
+
+Port: TypeAlias = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for a free one; 4222 by default.")
+]
 Store: TypeAlias = Annotated[
-    Path, typer.Option(file_okay=False, help="Directory for streams, logs and the server's lock.")
+    Path | None,
+    typer.Option(file_okay=False, help="Directory for streams, logs and the server's lock; `.jetrun` by default."),
 ]
 SyncAlways: TypeAlias = Annotated[
-    bool, typer.Option("--sync-always", help="Acknowledge a write only when it is on disk.")
+    bool | None,
+    typer.Option("--sync-always/--no-sync-always", help="Acknowledge a write only when it is on disk; off by default."),
 ]
 
-DEFAULT_PORT = 4222
-DEFAULT_STORE = Path(".jetrun")
+
+def given_of(port: int | None, store: Path | None, sync_always: bool | None) -> dict[str, Value | None]:
+    """Returns the options of an embedded server by their keys."""
+    return {"port": port, "store": None if store is None else str(store), "sync_always": sync_always}
 
 
-def server(port: Port = DEFAULT_PORT, store: Store = DEFAULT_STORE, sync_always: SyncAlways = False) -> None:
+def server(context: typer.Context, port: Port = None, store: Store = None, sync_always: SyncAlways = None) -> None:
     """Run a nats-server with JetStream on this machine, for development and single nodes."""
+    from ..client.settings import ServerSettings
+    from . import connection
+
+    configured = ServerSettings.of(connection.configuration_of(context, given_of(port, store, sync_always)))
+    serve(configured.port, configured.store, sync_always=configured.sync_always)
+
+
+def serve(port: int, store: Path, *, sync_always: bool) -> None:
+    """Runs the server until told to end.
+
+    Raises:
+        StoreInUse: Another process serves the store.
+        ServerLost: The server has ended by itself.
+    """
     from ..actors.errors import ServerLost, StoreInUse
     from ..streams.server import EmbeddedServer
     from . import waiting

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import msgspec
 import typer
@@ -17,42 +17,60 @@ if TYPE_CHECKING:
     from .connection import Connection
 
 
+Args: TypeAlias = Annotated[
+    list[str] | None, typer.Argument(metavar="[ARG]...", help="""Arguments, each as JSON: '"o-1"' 4200.""")
+]
+RunId: TypeAlias = Annotated[str | None, typer.Option("--run-id", help="The run's id; one is made up if left out.")]
+AllArgs: TypeAlias = Annotated[str | None, typer.Option("--args", help="All positional arguments as a JSON array.")]
+Kwargs: TypeAlias = Annotated[str | None, typer.Option(help="Named arguments as a JSON object.")]
+Source: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--input", metavar="@FILE|-", help="""A JSON array, or {"args": [...], "kwargs": {...}}."""),
+]
+Conflict: TypeAlias = Annotated[
+    str,
+    typer.Option(help="`existing` takes a run of that id and arguments for this one, `fail` demands a new run."),
+]
+Wait: TypeAlias = Annotated[bool, typer.Option("--wait", help="Wait for the end and print the result as JSON.")]
+
+
 def start(
     context: typer.Context,
     workflow: Annotated[str, typer.Argument(help="The workflow's name.")],
-    args: Annotated[
-        list[str] | None, typer.Argument(metavar="[ARG]...", help="""Arguments, each as JSON: '"o-1"' 4200.""")
-    ] = None,
-    run_id: Annotated[str | None, typer.Option("--run-id", help="The run's id; one is made up if left out.")] = None,
-    all_args: Annotated[str | None, typer.Option("--args", help="All positional arguments as a JSON array.")] = None,
-    kwargs: Annotated[str | None, typer.Option(help="Named arguments as a JSON object.")] = None,
-    source: Annotated[
-        str | None,
-        typer.Option("--input", metavar="@FILE|-", help="""A JSON array, or {"args": [...], "kwargs": {...}}."""),
-    ] = None,
-    conflict: Annotated[
-        str,
-        typer.Option(help="`existing` takes a run of that id and arguments for this one, `fail` demands a new run."),
-    ] = "existing",
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and print the result as JSON.")] = False,
+    args: Args = None,
+    run_id: RunId = None,
+    all_args: AllArgs = None,
+    kwargs: Kwargs = None,
+    source: Source = None,
+    conflict: Conflict = "existing",
+    wait: Wait = False,
     json: Json = False,
 ) -> None:
     """Start a run and print its name; the message is durable then, whether or not a worker runs."""
-    from ..actors.names import check_run_id, check_token
+    from ..actors.names import check_token
     from ..actors.workflow import Call
     from . import connection
 
     check_token("workflow name", workflow)
-    if run_id is not None:
-        check_run_id(run_id)
-    if conflict not in ("existing", "fail"):
-        raise UsageProblem(f"--conflict {conflict!r} is neither `existing` nor `fail`")
+    chosen = check_options(run_id, conflict)
     positional, named = arguments.parse_args(args or [], all_args, kwargs, source)
     call: Call[Any] = Call(workflow, positional, named, msgspec.Raw)
-    chosen: Literal["existing", "fail"] = "fail" if conflict == "fail" else "existing"
     connection.run(
         context, lambda connected: start_run(connected, call, run_id or new_run_id(), chosen, wait=wait), is_json=json
     )
+
+
+def check_options(run_id: str | None, conflict: str) -> Literal["existing", "fail"]:
+    """Returns what shall be done where the run is there already. Raises InvalidName and UsageProblem for other words."""
+    from ..actors.names import check_run_id
+
+    if run_id is not None:
+        check_run_id(run_id)
+    match conflict:
+        case "existing" | "fail":
+            return conflict
+        case _:
+            raise UsageProblem(f"--conflict {conflict!r} is neither `existing` nor `fail`")
 
 
 async def start_run(

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from .code import check_named, listed, load_code
 from .exits import DONE, Stopped, UsageProblem
 from .options import LogFormat, LogLevel, Modules, globals_of
 
 if TYPE_CHECKING:
-    from ..client.settings import Settings
+    from collections.abc import Mapping
+
+    from ..client.configuration_keys import Value
+    from ..client.settings import Settings, WorkerSettings
     from ..streams.lifeline import Lifeline
 
 app = typer.Typer(no_args_is_help=True, help="Run actor workers and step workers; as many of each as you like.")
 
-CONCURRENCY: Final = 50
-
 Queues: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--queue", "-q", help="A queue to work on; repeatable. By default those that the steps name."),
+    typer.Option(
+        "--queue", "-q", help="A queue to work on; repeatable; else those configured, else those that the steps name."
+    ),
 ]
-Concurrency: TypeAlias = Annotated[int, typer.Option(min=1, help="Steps at once, per queue.")]
+Concurrency: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Steps at once, per queue; 50 by default.")]
 Child: TypeAlias = Annotated[bool, typer.Option("--child", hidden=True, help="Be the worker, not its supervisor.")]
 
 
 @app.command()
 def actors(
     context: typer.Context,
-    modules: Modules,
+    modules: Modules = None,
     cached: Annotated[int, typer.Option(min=1, help="Actors kept in memory; others are replayed on demand.")] = 2_000,
     blocked_warn: Annotated[
         float, typer.Option(min=0.1, help="Seconds after which a workflow that blocks is reported.")
@@ -42,25 +46,25 @@ def actors(
         typer.Option(help="File that tells the next worker what this one did when it died; must outlive both."),
     ] = None,
     log_format: LogFormat = None,
-    log_level: LogLevel = "info",
+    log_level: LogLevel = None,
     child: Child = False,
 ) -> None:
     """Host actors: decide what runs do next. A supervisor replaces a worker that a workflow has blocked.
 
     SIGTERM drains and exits 0; a second one exits at once.
     """
-    settings = _begin(context, log_format, log_level)
+    settings, worker = _begin(context, log_format, log_level, {"modules": listed(modules)})
     if not child:
         _supervise(settings, "actor worker", silence_max_s=blocked_max + 5, note=crash_note)
         return
-    from ..client.modules import load
     from ..streams.actor_worker import ActorOptions
     from . import serving
 
     lifeline = globals_of(context).lifeline
-    registry = load(modules)
+    registry = load_code(worker)
     if not registry.workflows:
-        raise UsageProblem(f"no workflow in {', '.join(modules)}: nothing to host; steps are for `wfctl worker steps`")
+        named = ", ".join(worker.modules)
+        raise UsageProblem(f"no workflow in {named}: nothing to host; steps are for `wfctl worker steps`")
     options = ActorOptions(
         cached_max=cached,
         blocked_warn_s=blocked_warn,
@@ -68,45 +72,48 @@ def actors(
         note_path=_note_of(lifeline),
         sign_of_life=None if lifeline is None else lifeline.beat,
     )
-    _end(serving.run_worker(lambda: serving.serve_actors(settings, registry, modules, options, lifeline)))
+    _end(serving.run_worker(lambda: serving.serve_actors(settings, registry, worker.modules, options, lifeline)))
 
 
 @app.command()
 def steps(
     context: typer.Context,
-    modules: Modules,
+    modules: Modules = None,
     queues: Queues = None,
-    concurrency: Concurrency = CONCURRENCY,
+    concurrency: Concurrency = None,
     log_format: LogFormat = None,
-    log_level: LogLevel = "info",
+    log_level: LogLevel = None,
 ) -> None:
     """Execute steps. SIGTERM lets running steps finish and exits 0; a second one exits at once."""
-    settings = _begin(context, log_format, log_level)
-    from ..client.modules import load
+    given: dict[str, Value | None] = {
+        "modules": listed(modules),
+        "queues": listed(queues),
+        "concurrency": concurrency,
+    }
+    settings, worker = _begin(context, log_format, log_level, given)
     from . import serving
 
-    registry = load(modules)
+    registry = load_code(worker)
     if not registry.steps:
-        raise UsageProblem(
-            f"no step in {', '.join(modules)}: nothing to execute; workflows are for `wfctl worker actors`"
-        )
-    wanted = dict.fromkeys(queues or registry.queues, concurrency)
-    _end(serving.run_worker(lambda: serving.serve_steps(settings, registry, modules, wanted)))
+        named = ", ".join(worker.modules)
+        raise UsageProblem(f"no step in {named}: nothing to execute; workflows are for `wfctl worker actors`")
+    wanted = dict.fromkeys(worker.queues or registry.queues, worker.concurrency)
+    _end(serving.run_worker(lambda: serving.serve_steps(settings, registry, worker.modules, wanted)))
 
 
 @app.command("all", hidden=True)
 def all_(
     context: typer.Context,
-    modules: Modules,
-    concurrency: Concurrency = CONCURRENCY,
+    modules: Modules = None,
+    concurrency: Concurrency = None,
     log_format: LogFormat = None,
-    log_level: LogLevel = "info",
+    log_level: LogLevel = None,
 ) -> None:
     """Provision, host actors and execute steps in one process: what `wfctl dev` supervises."""
-    settings = _begin(context, log_format, log_level)
+    settings, worker = _begin(context, log_format, log_level, {"modules": listed(modules), "concurrency": concurrency})
     from . import both
 
-    _end(both.run(settings, modules, concurrency, globals_of(context).lifeline))
+    _end(both.run(settings, worker, globals_of(context).lifeline))
 
 
 def child_argv(arguments: list[str]) -> list[str]:
@@ -114,14 +121,21 @@ def child_argv(arguments: list[str]) -> list[str]:
     return [sys.executable, "-P", "-m", "jetrun.cli", *arguments]
 
 
-def _begin(context: typer.Context, log_format: str | None, log_level: str) -> Settings:
-    from ..streams.subjects import App
+def _begin(
+    context: typer.Context, log_format: str | None, log_level: str | None, given: Mapping[str, Value | None]
+) -> tuple[Settings, WorkerSettings]:
+    from ..client.settings import Settings, WorkerSettings
     from . import connection, logs
 
-    settings = connection.settings_of(context)
-    App(settings.app)
-    logs.set_up(logs.check_format(log_format), level=logs.check_level(log_level), colours=settings.has_color)
-    return settings
+    configuration = connection.configuration_of(context, {**given, "log_format": log_format, "log_level": log_level})
+    settings, worker = Settings.of(configuration), WorkerSettings.of(configuration)
+    check_named(worker)
+    logs.set_up(
+        logs.check_format(worker.log_format or None),
+        level=logs.check_level(worker.log_level),
+        colours=settings.has_color,
+    )
+    return settings, worker
 
 
 def _supervise(settings: Settings, what: str, *, silence_max_s: float, note: str | None) -> None:

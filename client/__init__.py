@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..actors.errors import (
+    BadConfiguration,
     BrokerError,
     InvalidName,
     InvalidValue,
@@ -20,21 +21,26 @@ from ..actors.errors import (
     ServerLost,
 )
 from ..actors.events import Event
+from ..actors.hook import TypedHook, define_hook
+from ..actors.hook_token import HookToken
 from ..actors.workflow import Call, call
 from ..streams.dead_letter import DeadLetter
 from .client import Client
 from .fleet import QueueLoad, QueueState, Worker
 from .handle import RunHandle
+from .hooks import WaitingHook
 from .reader import RunEvent
 from .settings import Settings
 from .status import RunStatus, RunSummary
 
 __all__ = [
+    "BadConfiguration",
     "BrokerError",
     "Call",
     "Client",
     "DeadLetter",
     "Event",
+    "HookToken",
     "InvalidName",
     "InvalidValue",
     "JetrunError",
@@ -56,6 +62,9 @@ __all__ = [
     "RunTerminated",
     "ServerLost",
     "Settings",
+    "TypedHook",
+    "WaitingHook",
     "Worker",
     "call",
+    "define_hook",
 ]

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncGenerator, Iterable, Sequence
+from logging import WARNING
 from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
 
 from ..actors.errors import InvalidName
+from ..actors.hook import TypedHook
+from ..actors.hook_token import HookToken
 from ..actors.limits import DIAL_WAIT_SHORT_S
 from ..actors.names import RunKey, check_token
 from ..actors.records import Status
 from ..actors.workflow import Call, Workflow
-from ..streams.connection import Login
 from ..streams.dead_letter import DeadLetter
 from ..streams.jetstream import JetStream
 from ..streams.ports import Broker
 from ..streams.subjects import App
+from ..streams.telemetry import log
 from .catalog import Catalog
 from .completion import complete, fail
+from .configuration import Configuration
 from .fleet import Fleet, QueueState, Worker
 from .handle import RunHandle
+from .hooks import WaitingHook
 from .reader import RunEvent
 from .session import Session
 from .settings import Settings
@@ -28,6 +33,7 @@ from .status import RunSummary, StatusWord
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Client:
@@ -59,29 +65,35 @@ class Client:
         tls: ssl.SSLContext | None = None,
         is_one_shot: bool = False,
     ) -> Client:
-        """Connects: `async with await Client.connect() as client: ...`. What is not given comes from the environment.
+        """Connects: `async with await Client.connect() as client: ...`.
+
+        What is not given comes from the environment, then from the nearest configuration file (docs/configuration.md).
 
         Args:
-            url: `nats://host:port`, several separated by commas; else `JETRUN_URL`, else the local server.
-            app: Else `JETRUN_APP`, else `default`.
+            url: `nats://host:port`, several separated by commas; else `JETRUN_URL`, the file's `url`, the local server.
+            app: Else `JETRUN_APP`, the file's `app`, `default`.
             name: How the server shows this connection.
             creds: Path of a `.creds` file.
             is_one_shot: For commands: a lost connection is given up within seconds, where a service waits for the server.
 
         Raises:
+            BadConfiguration: The file or a variable has what cannot be; names the place.
             ServerLost, WrongCredentials, JetStreamOff, ServerTooOld: No use of that server is possible.
         """
-        settings = Settings.read()
-        login = Login(
-            user=user or settings.user or None,
-            password=password or settings.password or None,
-            token=token or settings.token or None,
-            creds_file=creds or settings.creds or None,
-        )
+        given = {"url": url, "app": app, "user": user, "password": password, "token": token, "creds": creds}
+        configuration = Configuration.read(given)
+        for warning in configuration.warnings:
+            log("configuration.unknown_variable", WARNING, warning=warning)
+        settings = Settings.of(configuration)
         broker = await JetStream.connect(
-            url or settings.url, name=name, is_one_shot=is_one_shot, dial_wait_s=DIAL_WAIT_SHORT_S, login=login, tls=tls
+            settings.url,
+            name=name,
+            is_one_shot=is_one_shot,
+            dial_wait_s=DIAL_WAIT_SHORT_S,
+            login=settings.login,
+            tls=tls,
         )
-        return cls(broker, settings.app if app is None else app)
+        return cls(broker, settings.app)
 
     async def __aenter__(self) -> Self:
         return self
@@ -105,7 +117,7 @@ class Client:
         *,
         run_id: str,
         conflict: Literal["existing", "fail"] = "existing",
-        hooks: Sequence[tuple[str, object]] = (),
+        hooks: Sequence[tuple[str | TypedHook[Any], object]] = (),
     ) -> RunHandle[R]:
         """Starts a run; durable on return. Idempotent by run id: the same call again gives the same run, ended or not.
 
@@ -116,7 +128,7 @@ class Client:
             run_id: Letters, digits, `_` and `-`; names the run among those of the workflow.
             conflict: `existing` takes a run of that id and these arguments for this one, and returns once the message
                 is stored. `fail` demands a new run, and waits until a worker has recorded it as begun by this call.
-            hooks: Names and payloads of hooks that follow the start in the same breath, in this order. They are sent
+            hooks: Names (or defined hooks) and payloads of hooks that follow the start in the same breath, in this order. They are sent
                 to a run that exists, too; one that has ended refuses them (dead letter `ended`).
 
         Raises:
@@ -168,6 +180,57 @@ class Client:
     async def cancel(self, run: str, *, reason: str = "", wait: bool = False) -> StatusWord:
         """Asks a run, given as `workflow/run`, to stop; as `RunHandle.cancel`."""
         return await self.get(run).cancel(reason=reason, wait=wait)
+
+    async def hooks(self, run: str) -> Sequence[WaitingHook]:
+        """Lists what a run, given as `workflow/run`, waits for; as `RunHandle.hooks`."""
+        return await self.get(run).hooks()
+
+    @overload
+    async def send_hook(
+        self,
+        token: str,
+        payload: T,
+        *,
+        hook: TypedHook[T],
+        id: str | None = None,
+        before_start: bool = False,
+        validate: bool = False,
+    ) -> str: ...
+    @overload
+    async def send_hook(
+        self,
+        token: str,
+        payload: object = None,
+        *,
+        id: str | None = None,
+        before_start: bool = False,
+        validate: bool = False,
+    ) -> str: ...
+    async def send_hook(
+        self,
+        token: str,
+        payload: object = None,
+        *,
+        hook: TypedHook[Any] | None = None,
+        id: str | None = None,  # noqa: A002 - the word on the wire
+        before_start: bool = False,
+        validate: bool = False,
+    ) -> str:
+        """Gives a payload to the hook that a token names; otherwise as `RunHandle.hook`.
+
+        Args:
+            token: `<workflow>/<run>/<hook>`, as a step gets it by `on_created`. An address, not a secret.
+            hook: The defined hook that it has to be, of which the payload is checked here against its type.
+
+        Raises:
+            InvalidName: The token cannot be one, or is of another hook than `hook`.
+        """
+        key, name = HookToken.parse(token)
+        if hook is not None and hook.name != name:
+            raise InvalidName(f"hook token {token!r} is not of hook {hook.name!r}; take that hook's token")
+        return await self.get(*key).hook(
+            name if hook is None else hook, payload, id=id, before_start=before_start, validate=validate
+        )
 
     # --- steps ------------------------------------------------------------------------------------
     async def complete_step(self, token: str, result: object = None) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast, overload
 
 from ..actors.commands import StartChild
 from ..actors.errors import RunNotFound
 from ..actors.events import Event, events_of
+from ..actors.hook import TypedHook
 from ..actors.messages import Body, Cancel, Pause, Resume, Terminate
 from ..actors.names import RunKey
 from ..actors.records import Record, StartMark
 from ..actors.values import decode
 from .closing import closing
 from .faults import ended, failure, not_found, refused, taken
+from .hooks import WaitingHook, waiting_hooks
 from .links import Link
 from .sender import RunMessage, message_id
 from .session import Session
@@ -22,6 +24,7 @@ from .status import RunStatus, StatusWord
 from .waits import Watch
 
 R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 
 class RunHandle(Generic[R_co]):
@@ -101,35 +104,67 @@ class RunHandle(Generic[R_co]):
         return RunStatus.of(self._key, record)
 
     # --- messages to it ---------------------------------------------------------------------------
+    @overload
+    async def hook(
+        self,
+        name: TypedHook[T],
+        payload: T,
+        *,
+        id: str | None = None,
+        before_start: bool = False,
+        validate: bool = False,
+    ) -> str: ...
+    @overload
     async def hook(
         self,
         name: str,
         payload: object = None,
         *,
+        id: str | None = None,
+        before_start: bool = False,
+        validate: bool = False,
+    ) -> str: ...
+    async def hook(
+        self,
+        name: str | TypedHook[Any],
+        payload: object = None,
+        *,
         id: str | None = None,  # noqa: A002 - the word on the wire
         before_start: bool = False,
+        validate: bool = False,
     ) -> str:
         """Gives a payload to the hook of that name; durable on return, and kept until the workflow waits for it.
 
-        A run that ends before it has taken the payload refuses it: a dead letter, under the id that this returns.
+        A run that ends before it has taken the payload refuses it: a dead letter, under the id that this returns. So it
+        does with one that does not fit what it waits for, and waits on.
 
         Args:
+            name: The hook's name, or a defined hook, of which the payload is checked here against its type.
             id: Names this intent: a second hook with the same id is not applied again. Unique by default.
             before_start: The run may not have been started yet; the payload is kept for a day.
+            validate: Reads the run's log, and refuses here what does not fit the schema that the run has published.
 
         Raises:
             RunNotFound: There is no such run, this handle has not started it, and `before_start` was not given.
             RunEnded: It has ended.
-            InvalidName, InvalidValue: Name or payload cannot be sent.
+            InvalidName, InvalidValue: Name or payload cannot be sent, or the payload does not fit; nothing was sent.
         """
         try:
             self._refuse_ended(await self._find())
         except RunNotFound:
             if not before_start:
                 raise
-        message = await self._session.hook(self._key, name, payload, id=id or message_id())
+        message = await self._session.hook(self._key, name, payload, id=id or message_id(), validate=validate)
         await self._session.sender.send(message)
         return message.body.id
+
+    async def hooks(self) -> list[WaitingHook]:
+        """Lists the hooks that the run waits for, at most 100, each with schema, token and expiry; reads the whole log.
+
+        Raises:
+            RunNotFound: There is no such run.
+        """
+        return waiting_hooks(self._key, await self.log())
 
     async def cancel(self, *, reason: str = "", wait: bool = False) -> StatusWord:
         """Asks the workflow to stop: `CancelledError` at its next await, cleanup runs. Idempotent.

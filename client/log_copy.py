@@ -20,8 +20,10 @@ from .reader import Chain
 class LogCopy:
     """The log of one run with the large values that it names."""
 
-    def __init__(self, key: RunKey) -> None:
+    def __init__(self, key: RunKey, app: str = "") -> None:
         self.key = key
+        self.app = app
+        """Where the run was; empty for exports that do not say it."""
         self.records: list[Record] = []
         self.objects: dict[str, bytes] = {}
 
@@ -36,6 +38,7 @@ class _Line(msgspec.Struct, frozen=True):
 
     workflow: str
     run: str
+    app: str = ""
     hash: str = ""
     record: msgspec.Raw = msgspec.Raw()
     sha256: str = ""
@@ -51,8 +54,8 @@ def parse_copies(lines: Iterable[bytes], *, where: str) -> list[LogCopy]:
     Raises:
         BadLog: A line is no line of an export, or a record is missing; names the line.
     """
-    copies: dict[RunKey, LogCopy] = {}
-    ends: dict[RunKey, str] = {}
+    copies: dict[tuple[str, RunKey], LogCopy] = {}
+    ends: dict[tuple[str, RunKey], str] = {}
     for number, text in enumerate(lines, 1):
         if not text.strip():
             continue
@@ -63,15 +66,16 @@ def parse_copies(lines: Iterable[bytes], *, where: str) -> list[LogCopy]:
             reason = f"{where}, line {number}: {error}; give what `wfctl runs export` has printed"
             raise BadLog(reason) from error
         key = RunKey(line.workflow, line.run)
-        copy = copies.setdefault(key, LogCopy(key))
+        place = (line.app, key)
+        copy = copies.setdefault(place, LogCopy(key, line.app))
         if record is None:
             copy.objects[line.sha256] = bytes(line.value)
             continue
-        if copy.records and (record.k != copy.records[-1].k + 1 or record.prev != ends[key]):
+        if copy.records and (record.k != copy.records[-1].k + 1 or record.prev != ends[place]):
             last = copy.records[-1].k
             raise BadLog(f"{where}, line {number}: record {record.k} of {key} does not follow record {last}")
         copy.records.append(record)
-        ends[key] = line.hash
+        ends[place] = line.hash
     return list(copies.values())
 
 
@@ -81,7 +85,7 @@ async def copy_log(broker: Broker, app: App, key: RunKey) -> LogCopy:
     Raises:
         BadLog: A value is gone or damaged, or a record is of a newer version.
     """
-    copy, chain, claims = LogCopy(key), Chain(), Claims(broker, app)
+    copy, chain, claims = LogCopy(key, app.name), Chain(), Claims(broker, app)
     for stored in await broker.read(app.log, app.log_of(key)):
         record = chain.accept(stored.payload)
         if record is not None:

@@ -15,21 +15,24 @@ from ..actors.registry import RegistrationError, Registry
 _OURS: Final = (__file__, str(Path(registry.__file__).parent))
 
 
-def load(modules: Sequence[str]) -> Registry:
+def load(modules: Sequence[str], folder: Path | None = None) -> Registry:
     """Imports the modules, as `python -m` would find them from here, and collects what is registered in them.
+
+    Args:
+        folder: Where they are looked for first; the working directory if None.
 
     Raises:
         RegistrationError: One line: which module, what is wrong with it, and where.
     """
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
+    here = str(folder or Path.cwd())
+    if here not in sys.path and (folder is not None or "" not in sys.path):
         sys.path.insert(0, here)
     for module in modules:
-        _import(module)
+        _import(module, here)
     return Registry.of_modules(list(modules))
 
 
-def _import(module: str) -> None:
+def _import(module: str, here: str) -> None:
     if module.endswith(".py") or "/" in module:
         dotted = module.removesuffix(".py").strip("./").replace("/", ".")
         raise RegistrationError(f"module {module!r} is a path; name it as in an import: {dotted}")
@@ -38,12 +41,12 @@ def _import(module: str) -> None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever foreign code raises while it is imported, SystemExit included
-        raise RegistrationError(f"module {module!r} does not import: {_shown(error, module)}") from error
+        raise RegistrationError(f"module {module!r} does not import: {_shown(error, module, here)}") from error
 
 
-def _shown(error: BaseException, module: str) -> str:
+def _shown(error: BaseException, module: str, here: str) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name and (module + ".").startswith(error.name + "."):
-        return f"no module {error.name!r} in {Path.cwd()} or on sys.path"
+        return f"no module {error.name!r} in {here} or on sys.path"
     text = " ".join(str(error).split())
     frames = traceback.extract_tb(error.__traceback__)
     inside = [frame for frame in frames if "importlib" not in frame.filename and not frame.filename.startswith(_OURS)]

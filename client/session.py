@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
+from ..actors.hook import TypedHook
 from ..actors.messages import Hook, Start
 from ..actors.names import RunKey, check_token
-from ..actors.values import encode
+from ..actors.values import decode, encode
 from ..streams.dead_letter import DeadLetter
 from ..streams.ports import Broker
 from ..streams.subjects import App
 from .claims import Claims
+from .hooks import check_published
 from .reader import Reader
 from .sender import RunMessage, Sender
 from .waits import Waits
@@ -27,15 +31,32 @@ class Session:
         self.sender = Sender(broker, app)
         self.waits = Waits(broker, app)
 
-    async def hook(self, key: RunKey, name: str, payload: object, *, id: str) -> RunMessage:  # noqa: A002
+    async def hook(
+        self,
+        key: RunKey,
+        hook: str | TypedHook[Any],
+        payload: object,
+        *,
+        id: str,  # noqa: A002 - the word on the wire
+        validate: bool = False,
+    ) -> RunMessage:
         """Makes a hook message; a large payload is in the object store on return.
+
+        Args:
+            validate: Asks the run's log for the schema that it has published.
 
         Raises:
             InvalidName: The name cannot be a token.
-            InvalidValue: The payload cannot become JSON, or is larger than any value may be.
+            InvalidValue: The payload cannot become JSON, is larger than any value may be, or does not fit the type of a
+                defined hook, or with `validate` the published schema.
         """
-        where = f"payload of hook {check_token('hook name', name)!r}"
+        name = hook.name if isinstance(hook, TypedHook) else check_token("hook name", hook)
+        where = f"payload of hook {name!r}"
         data = encode(payload, where=where)
+        if isinstance(hook, TypedHook):
+            decode(data, hook.type, where=where)
+        if validate:
+            check_published(key, name, data, await self.reader.log(key))
         ref = self.claims.check(data, where=where)
         if ref is None:
             return RunMessage(key, "hook", name, Hook(id=id, payload=msgspec.Raw(data)))

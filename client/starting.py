@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
+from ..actors.hook import TypedHook
 from ..actors.limits import READ_AGAIN_S
 from ..actors.messages import Start
 from ..actors.names import RunKey, check_run_id, check_token
@@ -41,7 +42,7 @@ class Starting:
             )
         self.mark: Final = StartMark(id=self._body.id, hash=start_hash(self._body.args, self._body.kwargs, ref))
 
-    async def send(self, hooks: Sequence[tuple[str, object]]) -> Record | None:
+    async def send(self, hooks: Sequence[tuple[str | TypedHook[Any], object]]) -> Record | None:
         """Starts the run unless it is there already; returns its last record then.
 
         Raises:
@@ -53,7 +54,7 @@ class Starting:
         await self._send(hooks, is_there=record is not None)
         return record
 
-    async def send_new(self, hooks: Sequence[tuple[str, object]]) -> None:
+    async def send_new(self, hooks: Sequence[tuple[str | TypedHook[Any], object]]) -> None:
         """Starts the run and waits until the log says that this start began it.
 
         Raises:
@@ -87,7 +88,7 @@ class Starting:
         record = await self._session.reader.last(self.key)
         return None if record is None or record.start is None else record
 
-    async def _send(self, hooks: Sequence[tuple[str, object]], *, is_there: bool) -> None:
+    async def _send(self, hooks: Sequence[tuple[str | TypedHook[Any], object]], *, is_there: bool) -> None:
         messages = [] if is_there else [RunMessage(self.key, "start", "", self._body)]
         for name, payload in hooks:
             messages.append(await self._session.hook(self.key, name, payload, id=message_id()))

@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 
 from ..actors.durations import Duration, duration_us
 from ..actors.errors import JetrunError, RunEnded
+from ..actors.hook import TypedHook
 from ..actors.names import RunKey
 from ..actors.records import Record
 from ..actors.registry import Registry
@@ -129,7 +130,7 @@ class AppUnderTest:
 
     # --- hooks -----------------------------------------------------------------------------------
     async def hook(
-        self, run: RunHandle[Any], name: str, payload: object = None, *, after: Duration | None = None
+        self, run: RunHandle[Any], name: str | TypedHook[Any], payload: object = None, *, after: Duration | None = None
     ) -> None:
         """Gives a payload to a run's hook: now, durable on return; or later, while the test goes on.
 
@@ -145,7 +146,7 @@ class AppUnderTest:
             delay_s = duration_us(after, what="after") / 1e6
             self.spawn(self._hook_later(run, name, payload, delay_s))
 
-    async def until_waiting(self, run: RunHandle[Any], hook: str, *, beyond: int = 0) -> int:
+    async def until_waiting(self, run: RunHandle[Any], hook: str | TypedHook[Any], *, beyond: int = 0) -> int:
         """Waits until the run waits for the hook; time passes meanwhile, as far as that takes.
 
         Args:
@@ -158,6 +159,7 @@ class AppUnderTest:
             RunEnded: It has ended instead.
             RunNotFound: There is no such run.
         """
+        hook = hook.name if isinstance(hook, TypedHook) else hook
         while True:
             with self._listening(RunKey(run.workflow, run.run_id)) as recorded:
                 status = await run.status()
@@ -250,7 +252,9 @@ class AppUnderTest:
         finally:
             self.twin.on_record.remove(hear)
 
-    async def _hook_later(self, run: RunHandle[Any], name: str, payload: object, delay_s: float) -> None:
+    async def _hook_later(
+        self, run: RunHandle[Any], name: str | TypedHook[Any], payload: object, delay_s: float
+    ) -> None:
         await asyncio.sleep(delay_s)
         await run.hook(name, payload)
 

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from ..actors.durations import Duration
 from ..actors.errors import RunEnded
+from ..actors.hook import TypedHook
 from ..actors.workflow import Call
 from .definitions import Definition, workflow_of
 from .handle import RunHandle
@@ -24,8 +25,8 @@ RUN_ID: Final = "run-1"
 AnyCall: TypeAlias = Call[Any]
 """A call of any workflow, for tests that are given several."""
 
-Hooks: TypeAlias = Mapping[str, object] | Sequence[tuple[str, object]]
-"""Names and payloads, in the order in which they are sent: each when the run waits for it."""
+Hooks: TypeAlias = Mapping[str, object] | Sequence[tuple[str | TypedHook[Any], object]]
+"""Names (or in a sequence, defined hooks) and payloads, in the order in which they are sent: each when the run waits for it."""
 
 
 def run(
@@ -78,5 +79,6 @@ async def _send_hooks(under_test: AppUnderTest, handle: RunHandle[Any], hooks: H
     waited: dict[str, int] = {}
     with suppress(RunEnded):  # it went another way, or did not ask for all of them
         for name, payload in hooks.items() if isinstance(hooks, Mapping) else hooks:
-            waited[name] = await under_test.until_waiting(handle, name, beyond=waited.get(name, 0))
+            key = name.name if isinstance(name, TypedHook) else name
+            waited[key] = await under_test.until_waiting(handle, key, beyond=waited.get(key, 0))
             await under_test.hook(handle, name, payload)

@@ -86,7 +86,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def shown(self) -> str:
         """The addresses without user and password, for messages."""
-        return ", ".join(re.sub(r"//[^@/]*@", "//", part) for part in self.addresses)
+        return ", ".join(re.sub(r"//.*@", "//", part) for part in self.addresses)
 
 
 class Wire(Client):

@@ -22,7 +22,7 @@ from ..actors.decision import Decision
 from ..actors.errors import BadLog, BrokerError, PayloadTooLarge
 from ..actors.failures import error_info
 from ..actors.fold import refs_of
-from ..actors.limits import LOADS_MAX, SUSPECT_DELIVERIES, TIMER_SERVED_US, TURN_MESSAGES_MAX
+from ..actors.limits import LOADS_MAX, SUSPECT_DELIVERIES, TURN_MESSAGES_MAX
 from ..actors.messages import Message, Start, Tick
 from ..actors.names import RunKey
 from ..actors.records import Summary
@@ -39,6 +39,7 @@ from .slots import Pending, Slot, Slots
 from .stats import Stats
 from .subjects import App
 from .telemetry import log
+from .ticks import Ticks
 from .turn_host import Host
 from .watchdog import Watchdog
 
@@ -95,6 +96,7 @@ class Turns:
         self._loader = Loader(
             broker, app, registry, effects, watchdog, self._acks, by=options.by, early_keep_us=options.early_keep_us
         )
+        self._ticks = Ticks(broker, effects, host.spawn)
         self._appends = Appends(broker, app, give_back=self._give_back)
         self._ready: deque[Slot] = deque()
         self._waiting: list[anyio.Event] = []
@@ -401,9 +403,7 @@ class Turns:
         for part in stored:
             if part.decision.records:
                 part.actor.commit(part.decision, part.seqs)
-                if part.actor.has_grown_long(len(part.seqs)):
-                    log("run.long", logging.WARNING, run=part.slot.key, records=part.actor.journal.records)
-                debts.append(self._debt(part.actor, is_repeat=is_late, part=part))
+                debts.append(self._debt(part, is_repeat=is_late))
         if debts:
             await self._effects.carry_out(debts)
         for part in stored:
@@ -423,28 +423,27 @@ class Turns:
         finally:
             self._end_turn()
 
-    def _debt(self, actor: Actor, *, is_repeat: bool, part: Pending | None = None) -> Debt:
-        journal = actor.journal
-        owed = actor.owed
+    def _debt(self, part: Pending, *, is_repeat: bool) -> Debt:
+        actor = part.actor
+        journal, owed = actor.journal, actor.owed
         is_old = is_repeat
-        if owed.is_start and part is not None:
+        if actor.has_grown_long(len(part.seqs)):
+            log("run.long", logging.WARNING, run=actor.key, records=journal.records)
+        if owed.is_start:
             self._host.on_started(actor.key, journal.started_at_us, is_new=len(part.seqs) == journal.k)
         if owed.outcome is not None:
             is_old = self._host.on_ended(actor.key) or is_repeat
-        has_deadline = actor.workflow is not None and actor.workflow.max_duration_us > 0
-        letters = part.letters if part is not None else ()
-        now_us, summary, listener = journal.now_us, journal.summary, actor.listener
         return Debt(
             actor.key,
             owed,
-            now_us,
-            summary,
+            journal.now_us,
+            journal.summary,
             is_repeat,
             is_old,
-            has_deadline,
+            has_deadline=actor.workflow is not None and actor.workflow.max_duration_us > 0,
             log_seq=journal.seq,
-            parent=listener,
-            letters=letters,
+            parent=actor.listener,
+            letters=part.letters,
             link=journal.link,
         )
 
@@ -460,7 +459,7 @@ class Turns:
                 self._dead += 1
                 await self._effects.bury_verdict(key, verdict, part.letters)
             elif verdict.early_timer and isinstance(verdict.message.body, Tick):
-                await self._again(key, verdict.early_timer, verdict.message.body)
+                await self._ticks.again(key, verdict.early_timer, verdict.message.body)
 
     def _settle(self, part: Pending) -> None:
         """Acks, and lets the run go on."""
@@ -475,25 +474,7 @@ class Turns:
         for letter in settled:
             self._acks.ack(letter)
         if actor.owed.timers and decision.records:
-            self._serve_short_timers(part)
+            self._ticks.serve_short(actor)
         if actor.journal.has_ended or actor.is_spent or not actor.journal.k:
             self._slots.forget(slot)
         self._release(slot)
-
-    async def _again(self, key: RunKey, name: str, tick: Tick) -> None:
-        """Schedules a timer again whose tick was stamped before its time by another server's clock."""
-        await self._effects.publish(self._effects.schedule(key, name, tick.due_at_us))
-
-    def _serve_short_timers(self, part: Pending) -> None:
-        """Wakes timers under a second more precisely than the server's own scheduler does (R14)."""
-        for name, due_at_us in part.actor.owed.timers:
-            distance_us = due_at_us - part.actor.journal.now_us
-            if distance_us < TIMER_SERVED_US and name.isdigit():
-                self._host.spawn(self._serve, part.slot.key, int(name), due_at_us, distance_us / 1e6)
-
-    async def _serve(self, key: RunKey, n: int, due_at_us: int, delay_s: float) -> None:
-        await anyio.sleep(delay_s)
-        try:
-            await self._broker.publish(self._effects.tick(key, n, due_at_us))
-        except BrokerError as error:  # the scheduled message comes too
-            log("tick.failed", logging.WARNING, run=key, error=error)

@@ -89,7 +89,7 @@ def _without_fence(_entry: Any) -> Any:
 
 def _effects_before_append(complete: Any) -> Any:
     async def mutant(turns: Turns, pending: list[Pending]) -> None:
-        debts = [turns._debt(part.actor, is_repeat=False) for part in pending if part.decision.records]
+        debts = [turns._debt(part, is_repeat=False) for part in pending if part.decision.records]
         await turns._effects.carry_out(debts)
         await complete(turns, pending)
 

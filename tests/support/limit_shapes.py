@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from jetrun.actors import step, workflow
+from jetrun.actors.commands import RunStep
+from jetrun.actors.errors import ErrorInfo
 
 
 @step
@@ -32,3 +34,9 @@ async def limits(x: int) -> list[int]:
     except TimeoutError:
         found.append(await hasty.options(schedule_to_close="1h")(7))
     return found
+
+
+def no_luck(command: RunStep) -> ErrorInfo | None:
+    """Fails the steps that get a three, but for the fallback."""
+    is_in_vain = bytes(command.args) == b"[3]" and command.name != "double"
+    return ErrorInfo(type="OSError", message="no luck") if is_in_vain else None

@@ -32,7 +32,8 @@ from jetrun.actors import (
 from jetrun.actors.commands import RunStep
 from jetrun.actors.errors import ErrorInfo
 from jetrun.actors.messages import Body, Cancel, Hook, Pause, Resume, Terminate
-from support.limit_shapes import limits
+from support.hook_flows import counted, invited
+from support.limit_shapes import limits, no_luck
 
 
 class OutOfStock(Exception):
@@ -398,15 +399,6 @@ def _pay_fails(command: RunStep, attempt: int) -> object:
     return failure if command.name == "pay" else plain(command, attempt)
 
 
-def _never_three(command: RunStep, attempt: int) -> object:
-    is_three = bytes(command.args) == b"[3]"
-    return (
-        ErrorInfo(type="OSError", message="no luck")
-        if is_three and command.name != "double"
-        else plain(command, attempt)
-    )
-
-
 def _out_of_stock(command: RunStep, attempt: int) -> object:
     return ErrorInfo(type=f"{OutOfStock.__module__}.OutOfStock", message="sold out")
 
@@ -414,6 +406,8 @@ def _out_of_stock(command: RunStep, attempt: int) -> object:
 def _hook(at_s: float, name: str, payload: object, message_id: str = "") -> Input:
     return Input(at_s, Hook(id=message_id, payload=msgspec.Raw(msgspec.json.encode(payload))), name)
 
+
+_VOTES = tuple({"ok": n != 5, "by": "abcdef"[n]} for n in range(6))
 
 SHAPES: tuple[Shape, ...] = (
     Shape("chain", chain, (1,)),
@@ -462,7 +456,7 @@ SHAPES: tuple[Shape, ...] = (
     Shape("large", large, (300_000,)),
     Shape("background", background),
     Shape("limits", limits, (3,)),
-    Shape("limits_missed", limits, (3,), answer=_never_three, step_s=2.5),
+    Shape("limits_missed", limits, (3,), answer=lambda c, attempt: no_luck(c) or plain(c, attempt), step_s=2.5),
     Shape("signals", signals, (), (_hook(2, "go", None),)),
     Shape("endless", endless),
     Shape("failing", failing, ("spoon",), answer=_out_of_stock),
@@ -483,4 +477,19 @@ SHAPES: tuple[Shape, ...] = (
     Shape("paused_and_cancelled", saga, ("o-1",), (Input(0.2, Pause()), Input(9, Cancel(reason="over")))),
     Shape("not_durable", not_durable, (7,), answer=_body_answers),
     Shape("not_durable_failing", not_durable, (7,), answer=_body_fails),
+    Shape("invited", invited, ("20s",), (_hook(0.5, "vote", _VOTES[0]), _hook(9, "other-vote", _VOTES[1]))),
+    Shape(
+        "invited_in_vain",
+        invited,
+        ("20s",),
+        (_hook(1, "vote", _VOTES[0]), _hook(60, "other-vote", _VOTES[1])),
+        _failing_always,
+    ),
+    Shape(
+        "invited_late", invited, ("5s",), (_hook(4, "vote", {"ok": 1}), _hook(4.5, "vote", _VOTES[0])), _failing_first
+    ),
+    Shape("counted", counted, ("10s",), tuple(_hook(n / 2, "vote", _VOTES[n]) for n in range(6))),
+    Shape(
+        "invited_and_cancelled", invited, ("20s",), (_hook(0.1, "vote", _VOTES[0]), Input(0.2, Cancel(reason="off")))
+    ),
 )

@@ -8,20 +8,24 @@ from typing import Any, assert_type
 from jetrun.actors import (
     Call,
     ChildHandle,
+    HookStream,
     Saga,
     Step,
+    TypedHook,
     Workflow,
     attempt,
     call,
     complete_later,
+    define_hook,
     hook,
+    hook_stream,
     saga,
     start_child,
     step,
     workflow,
 )
 from jetrun.actors.records import Record
-from jetrun.client import Client, DeadLetter, Event, RunHandle, RunStatus, RunSummary
+from jetrun.client import Client, DeadLetter, Event, RunHandle, RunStatus, RunSummary, WaitingHook
 
 
 @dataclass
@@ -66,6 +70,29 @@ async def parent(order_id: str) -> str:
     assert_type(await order(order_id, express=True), str)
     assert_type(await start_child(call("order", 1)).result(), Any)
     return child.run_id
+
+
+approval = define_hook("approval", Approval)
+anything = define_hook("anything")
+
+
+@step
+async def send_token(token: str) -> int:
+    return len(token)
+
+
+@workflow
+async def waiting() -> str:
+    assert_type(approval, TypedHook[Approval])
+    assert_type(anything, TypedHook[Any])
+    assert_type(await approval(timeout="1h", on_created=send_token), Approval)
+    assert_type(await hook("approval", Approval, on_created=send_token), Approval)
+    assert_type(await anything(), Any)
+    assert_type(hook_stream("approval", Approval), HookStream[Approval])
+    async for decision in approval.stream(timeout=5):
+        assert_type(decision, Approval)
+    assert_type([tick async for tick in hook_stream("tick", int)], list[int])
+    return "done"
 
 
 async def recount(words: list[str]) -> None: ...
@@ -116,6 +143,14 @@ async def client_side(client: Client) -> None:
     assert_type(await run.status(), RunStatus)
     assert_type(await run.log(), list[Record])
     assert_type([event async for event in run.tail()], list[Event])
+
+    decision = Approval(ok=True, reviewer="ann")
+    assert_type(await run.hook(approval, decision), str)
+    assert_type(await run.hook("approval", {"ok": True}, validate=True), str)
+    assert_type(await client.send_hook("order/o-1/approval", {"ok": True}), str)
+    assert_type(await client.send_hook("order/o-1/approval", decision, hook=approval), str)
+    assert_type(await run.hooks(), list[WaitingHook])
+    await client.start(waiting.call(), run_id="w-1", hooks=[(approval, decision), ("tick", 1)])
 
     bill = await client.start(billing.call(7), run_id="b-7", conflict="fail")
     assert_type(await bill.result(), Approval | None)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import json
 from typing import Any
 
 import msgspec
@@ -16,36 +14,19 @@ from jetrun.actors.messages import Hook, Parent, Ref
 from jetrun.actors.names import RunKey
 from jetrun.actors.records import Folded, OpenWait, Summary, record_hash
 from jetrun.actors.workflow import Call
-from jetrun.cli import dead, hooks, runs, start, tail
-from jetrun.cli.connection import Connection
+from jetrun.cli import dead, runs, start, tail
 from jetrun.cli.exits import Stopped, UsageProblem
 from jetrun.cli.lookup import find_run, find_run_or_workflow
-from jetrun.cli.output import Output
 from jetrun.cli.run_view import export_run, show_run
 from jetrun.streams.ports import Outgoing
 from jetrun.streams.reindex import reindex
 from support.client_rig import APP, KEY, ClientRig, on_twin
+from support.screen import Screen
 
 OTHER = RunKey("invoice", "o-1")
 WAITING = Summary(
     status="running", started_at_us=1_700_000_000_000_000, hooks_open=[OpenWait(n=1, name="approval", type="Approval")]
 )
-
-
-class Screen:
-    """A connection to the twin whose lines can be read back."""
-
-    def __init__(self, rig: ClientRig, *, is_json: bool = False) -> None:
-        self._stream = io.StringIO()
-        self.connection = Connection(rig.broker, APP.name, Output(is_json=is_json, stream=self._stream))
-
-    @property
-    def lines(self) -> list[str]:
-        return self._stream.getvalue().splitlines()
-
-    @property
-    def json(self) -> list[Any]:
-        return [json.loads(line) for line in self.lines]
 
 
 def folded(verb: str, body: str, name: str = "", seq: int = 1) -> Folded:
@@ -259,7 +240,7 @@ async def test_export_holds_all_records_and_large_values(rig: ClientRig) -> None
     stored = await rig.worker.read(APP.log, APP.log_of(KEY))
     assert first["hash"] == record_hash(stored[0].payload) == last["record"]["prev"]
     assert (first["record"]["k"], last["record"]["k"], last["record"]["outcome"]["result"]) == (1, 2, 1)
-    assert large == {"workflow": "order", "run": "o-1", "sha256": digest, "value": "x" * 100}
+    assert large == {"workflow": "order", "run": "o-1", "app": "t", "sha256": digest, "value": "x" * 100}
 
 
 @on_twin
@@ -337,59 +318,6 @@ def test_made_up_run_ids_are_names_and_differ() -> None:
 
     assert first != second
     assert first[:2] == "r-"
-
-
-# --- hooks ---------------------------------------------------------------------------------------------------
-
-
-@on_twin
-async def test_hooks_list_reads_the_log_not_the_index(rig: ClientRig) -> None:
-    """The index tells which runs there are; what they wait for may have changed since."""
-    await rig.record(start=rig.mark("o-1"), summary=WAITING)
-    await rig.index("open", KEY, "running")
-    of_all, of_one = Screen(rig), Screen(rig, is_json=True)
-
-    await hooks.list_hooks(of_all.connection, None)
-    await hooks.list_hooks(of_one.connection, "order/o-1")
-
-    assert of_all.lines[1].split() == ["order/o-1", "approval", "Approval", "2023-11-14T22:13:20.000Z"]
-    assert of_one.json[0] | {"run_started_at_us": 0} == {
-        "workflow": "order",
-        "run": "o-1",
-        "hook": "approval",
-        "type": "Approval",
-        "run_started_at_us": 0,
-    }
-
-
-@on_twin
-async def test_hook_is_sent_as_typed(rig: ClientRig) -> None:
-    """The payload reaches the workflow digit for digit."""
-    await rig.begin("o-1")
-    screen = Screen(rig)
-
-    await hooks.send_hook(
-        screen.connection, "o-1", "approval", msgspec.Raw(b'{"n": 1.10}'), early=False, message_id="m-1"
-    )
-
-    ((verb, body),) = await rig.mail()
-    assert isinstance(body, Hook)
-    assert (verb, bytes(body.payload), body.id) == ("hook.approval", b'{"n": 1.10}', "m-1")
-    assert screen.lines == ["hook approval: sent to order/o-1, id m-1"]
-
-
-@on_twin
-async def test_hook_before_the_start_has_to_be_meant(rig: ClientRig) -> None:
-    """A wrong run id is an error; `--early` says that the run is to come."""
-    screen = Screen(rig)
-
-    with pytest.raises(RunNotFound):
-        await hooks.send_hook(
-            screen.connection, "order/o-1", "approval", msgspec.Raw(b"1"), early=False, message_id=None
-        )
-    await hooks.send_hook(screen.connection, "order/o-1", "approval", msgspec.Raw(b"1"), early=True, message_id=None)
-
-    assert [verb for verb, _ in await rig.mail()] == ["hook.approval"]
 
 
 # --- dead letters ----------------------------------------------------------------------------------------------

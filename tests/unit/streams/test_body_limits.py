@@ -40,7 +40,7 @@ async def signed() -> int:
 
 
 @workflow(durable=False)
-async def quick() -> list[object]:
+async def limits_in_place() -> list[object]:
     found: list[object] = [
         await failing.options(retry_for="25s", on_failure=double)(4),
         await failing.options(max_retries=0, on_failure=-1)(4),
@@ -55,14 +55,14 @@ async def quick() -> list[object]:
 
 
 @workflow(durable=False)
-async def signing() -> int:
+async def signing_in_place() -> int:
     return await signed()
 
 
 def test_limits_and_fallbacks_hold_in_place() -> None:
-    assert testing.run(quick.call()) == [8, -1, 3, 2, "schedule_to_close", 1]
+    assert testing.run(limits_in_place.call()) == [8, -1, 3, 2, "schedule_to_close", 1]
 
 
 def test_completion_from_outside_needs_a_log() -> None:
-    with pytest.raises(RunFailed, match="completed later, but workflow 'signing' has durable=False"):
-        testing.run(signing.call())
+    with pytest.raises(RunFailed, match="completed later, but workflow 'signing_in_place' has durable=False"):
+        testing.run(signing_in_place.call())
