@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .attempt import Attempt, attempt
 from .child import ChildHandle, start_child
+from .completion import complete_later
 from .errors import (
     ChildFailed,
     CompensationFailure,
@@ -33,6 +34,7 @@ from .primitives import RunInfo, deprecate_patch, info, now, patched, random, se
 from .query import QueryCall, QueryDefinition, define_query
 from .saga import Saga, saga
 from .step import Step, step
+from .step_options import StepOptions
 from .update import UpdateCall, UpdateDefinition, define_update, updates_done
 from .workflow import Call, Workflow, call, workflow
 
@@ -63,6 +65,7 @@ __all__ = [
     "SagaError",
     "Step",
     "StepFailed",
+    "StepOptions",
     "TypedHook",
     "UpdateCall",
     "UpdateDefinition",
@@ -70,6 +73,7 @@ __all__ = [
     "Workflow",
     "attempt",
     "call",
+    "complete_later",
     "continue_as_new",
     "define_hook",
     "define_query",

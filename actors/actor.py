@@ -19,6 +19,7 @@ from .journal import Journal, in_order, message_of
 from .limits import EARLY_KEEP_US, RECORDS_MAX, RECORDS_WARN
 from .messages import Hook, Message, Parent, Start, Terminate, Update
 from .names import RunKey
+from .open_step import limits_left
 from .parking import OpenCommands, Parking, open_commands, parked_again, reason_of
 from .query import Given, Question, Revival, answer, failed
 from .recording import Recorder
@@ -323,7 +324,7 @@ class Actor:
             return self._open
         return OpenCommands(
             steps=[entry.command for entry in execution.steps.values()],
-            timers=list(execution.timers),
+            timers=[*execution.timers, *limits_left(execution)],
             children=[child.command for child in execution.children.values()],
         )
 

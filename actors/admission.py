@@ -138,5 +138,5 @@ def _unneeded(message: Message, journal: Journal, execution: Execution | None) -
         return Verdict(message=message)
     if body.n:
         # A timer that is not open any more is none: a tick that says otherwise is stale or forged.
-        return Verdict(message=message, early_timer=str(body.n) if body.n in execution.timers else "")
+        return Verdict(message=message, early_timer=str(body.n) if execution.awaits_time_of(body.n) else "")
     return Verdict(message=message, early_timer="max" if execution.workflow.max_duration_us else "")

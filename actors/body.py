@@ -36,15 +36,11 @@ def body_of(
     function: Callable[P, Coroutine[Any, Any, R]], *, workflow: str, queue: str, recovery: Recovery | None
 ) -> Body[P, R]:
     """Makes the body of a workflow."""
-    return Body(
-        function,
-        # No name that a user can give holds a colon.
-        name=f"workflow:{workflow}",
-        queue=queue,
-        retry=RetryPolicy.build(codes=_ENGINE_FAILURES),
-        timeout_us=0,
-        recovery=recovery,
-    )
+    # No name that a user can give holds a colon.
+    body: Body[P, R] = Body(function, name=f"workflow:{workflow}", given={"queue": queue})
+    body.retry = RetryPolicy.build(codes=_ENGINE_FAILURES)
+    body.recovery = recovery
+    return body
 
 
 def failure_of(body: Body[..., Any] | None, error: BaseException) -> ErrorInfo:

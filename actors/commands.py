@@ -31,6 +31,12 @@ class RunStep(_Command, frozen=True, kw_only=True, tag="step"):
     """Of name and arguments, in canonical JSON. Queue and limits may change while runs are under way."""
     timeout_us: int = 0
     recoveries_max: int = 0
+    close_at_us: int = 0
+    """The run's time by which the step is over, retries included; 0 for never. It fires like a timer of number `n`."""
+    heartbeat_us: int = 0
+    """An attempt that says nothing for so long is given up; 0 for never."""
+    inline: bool = False
+    """The actor worker runs the first attempt."""
 
 
 class StartTimer(_Command, frozen=True, kw_only=True, tag="timer"):
@@ -109,6 +115,17 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     """The attempt that will run, from 2."""
     due_at_us: int
+
+
+def due_of(command: Command) -> int:
+    """Tells when a command fires: a timer, or a step with a `schedule_to_close`; 0 for never."""
+    match command:
+        case StartTimer():
+            return command.due_at_us
+        case RunStep():
+            return command.close_at_us
+        case _:
+            return 0
 
 
 def signature(command: Command) -> tuple[str, str, str]:

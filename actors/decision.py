@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from .commands import CancelChild, Close, Command, Retry, RunStep, StartChild, StartTimer
+from .commands import CancelChild, Close, Command, Retry, RunStep, StartChild, StartTimer, due_of
 from .execution import Execution
 from .fold import Fold
 from .journal import message_of
 from .messages import Message, StepResult
 from .names import RunKey
 from .open_child import ChildEnd, let_go_reason
+from .open_step import is_too_late, limits_ended, limits_left, split_inline
 from .parking import open_commands
 from .parts import joined, since_last_link
 from .records import Answer, Outcome, Parked, Record, Summary
@@ -23,6 +24,8 @@ class Owed(msgspec.Struct, frozen=True, kw_only=True):
     """What the last decision asks to be carried out; every part is safe to repeat (R7)."""
 
     steps: list[RunStep] = []
+    inline: list[RunStep] = []
+    """Steps that the actor worker runs itself."""
     retries: list[tuple[RunStep, Retry]] = []
     timers: list[tuple[str, int]] = []
     """Names and due times; a command's number is its timer's name."""
@@ -94,7 +97,11 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
             is_continued=outcome is None,
             rests_until_us=fold.renewal.due_at_us if fold.renewal is not None else 0,
             closed_steps=[*steps, *(command for command in execution.closed.values() if command is not None)],
-            closed_timers=[*execution.timers, *(n for n, command in execution.closed.items() if command is None)],
+            closed_timers=[
+                *execution.timers,
+                *(n for n, command in execution.closed.items() if command is None),
+                *limits_left(execution),
+            ],
             children=[
                 child.command
                 for n, child in execution.children.items()
@@ -119,15 +126,19 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
         if isinstance(command, RunStep):
             if command.n in execution.steps:
                 asked.append(command)
+                if command.close_at_us:
+                    timers.append((str(command.n), command.close_at_us))
         elif isinstance(command, StartTimer) and command.n in execution.timers:
             timers.append((str(command.n), command.due_at_us))
     limit_us = execution.workflow.max_duration_us
     if limit_us and (fold.has_started or is_unparked):  # where nobody knew the code, nobody knew the limit
         timers.append(("max", execution.started_at_us + limit_us))
+    queued, inline = split_inline(asked)
     first = _first_of(execution)
     earlier = [(n, command) for n, command in closed.items() if n < first] if closed else []
     return Owed(
-        steps=asked,
+        steps=queued,
+        inline=inline,
         retries=[
             (execution.steps[r.n].command, r)
             for r in fold.retries
@@ -136,7 +147,10 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
         if fold.retries
         else [],
         timers=timers,
-        closed_timers=[n for n, command in earlier if command is None],
+        closed_timers=[
+            *(n for n, command in earlier if command is None or command.close_at_us),
+            *(n for n in execution.limits_over if n < first and n not in closed),
+        ],
         closed_steps=[command for _, command in earlier if command is not None],
         children=[c for c in decided if isinstance(c, StartChild) and c.n in execution.children]
         if execution.children
@@ -207,14 +221,20 @@ def owed_in(key: RunKey, log: Sequence[Record]) -> Owed:
     closed = {command.target for command in last.commands if isinstance(command, Close)}
     open_now = [command for command in last.commands if command.n not in closed]
     earlier = [asked[n] for n in sorted(closed) if asked[n] not in last.commands]
-    results = [body for m in last.messages if isinstance(body := message_of(m).body, StepResult)]
-    over = closed.union(body.command for body in results if body.error is None)
+    bodies = [message_of(m).body for m in last.messages]
+    results = [body for body in bodies if isinstance(body, StepResult) and not body.is_deferred]
+    over = closed.union((body.command for body in results if body.error is None), last.fired)
     retries = {retry.n: retry for retry in last.retries if retry.n not in over}
+    retried = [(c, retries[n]) for n, c in asked.items() if n in retries and isinstance(c, RunStep)]
+    earlier += [asked[n] for n in last.fired if isinstance(asked[n], RunStep) and asked[n] not in last.commands]
+    waiting = [(c.n, due_at_us) for c in open_now if (due_at_us := due_of(c)) and c.n not in last.fired]
+    queued, inline = split_inline([c for c in open_now if isinstance(c, RunStep) and c.n not in last.fired])
     return Owed(
-        steps=[command for command in open_now if isinstance(command, RunStep)],
-        retries=[(step, retries[n]) for n, step in asked.items() if n in retries and isinstance(step, RunStep)],
-        timers=[(str(c.n), c.due_at_us) for c in open_now if isinstance(c, StartTimer) and c.n not in last.fired],
-        closed_timers=[command.n for command in earlier if isinstance(command, StartTimer)],
+        steps=queued,
+        inline=inline,
+        retries=[(command, retry) for command, retry in retried if not is_too_late(command, retry)],
+        timers=[(str(n), due_at_us) for n, due_at_us in waiting],
+        closed_timers=sorted({*(c.n for c in earlier if due_of(c)), *limits_ended(log, results, asked)}),
         closed_steps=[command for command in earlier if isinstance(command, RunStep)],
         children=[command for command in open_now if isinstance(command, StartChild)],
         child_ends=list(_asked_of_children(key, last, asked)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -32,6 +32,7 @@ class _StepView(msgspec.Struct):
     result: msgspec.Raw = msgspec.Raw(b"null")
     ref: Ref | None = None
     error: ErrorInfo | None = None
+    is_deferred: bool = False
     worker: str = ""
     started_at_us: int = 0
     ended_at_us: int = 0
@@ -112,21 +113,7 @@ def _message(record: Record, folded: Folded) -> Iterator[Event]:
         return Event(k=record.k, at_us=folded.at_us, kind=kind, text=text, n=n, data=data)
 
     if folded.verb == "step":
-        view = msgspec.json.decode(folded.body, type=_StepView)
-        if view.deliveries > 1:
-            lost = view.deliveries - 1
-            text = f"interrupted {lost} time{'s' if lost > 1 else ''}: handed out again"
-            yield event("step.interrupted", text, view.command, attempt=view.attempt, interruptions=lost)
-        data = {"attempt": view.attempt, "worker": view.worker}
-        if view.ended_at_us:
-            data["duration_us"] = view.ended_at_us - view.started_at_us
-        if view.error is None:
-            shown = _shown(view.result, view.ref)
-            yield event("step.completed", shown, view.command, **data, result=_plain(view.result, view.ref))
-        else:
-            error = view.error
-            text = f"{error.type}: {error.message}"
-            yield event("step.failed", text, view.command, **data, error=msgspec.to_builtins(error))
+        yield from _step(event, folded)
         return
     if folded.verb == "child":
         end = msgspec.json.decode(folded.body, type=_ChildView)
@@ -162,6 +149,26 @@ def _message(record: Record, folded: Folded) -> Iterator[Event]:
             yield event("run.resumed")
         case _:
             return
+
+
+def _step(event: Callable[..., Event], folded: Folded) -> Iterator[Event]:
+    view = msgspec.json.decode(folded.body, type=_StepView)
+    if view.deliveries > 1:
+        lost = view.deliveries - 1
+        text = f"interrupted {lost} time{'s' if lost > 1 else ''}: handed out again"
+        yield event("step.interrupted", text, view.command, attempt=view.attempt, interruptions=lost)
+    data = {"attempt": view.attempt, "worker": view.worker}
+    if view.ended_at_us:
+        data["duration_us"] = view.ended_at_us - view.started_at_us
+    if view.is_deferred:
+        yield event("step.deferred", "completed later", view.command, **data)
+    elif view.error is None:
+        shown = _shown(view.result, view.ref)
+        yield event("step.completed", shown, view.command, **data, result=_plain(view.result, view.ref))
+    else:
+        error = view.error
+        text = f"{error.type}: {error.message}"
+        yield event("step.failed", text, view.command, **data, error=msgspec.to_builtins(error))
 
 
 def _command(record: Record, command: Command) -> Event:

@@ -28,7 +28,6 @@ from .commands import (
     StartChild,
     StartTimer,
     describe,
-    input_hash,
     signature,
 )
 from .desk import Desk
@@ -39,9 +38,8 @@ from .loop import Loop, LoopTimer
 from .messages import NO_ARGS, ChildResult, Parent, Ref, Start
 from .names import RunKey
 from .open_child import ChildEnd, OpenChild, child_failed, child_id, let_go_reason, take_note
-from .open_step import OpenStep, step_failed
+from .open_step import OpenStep, expire, run_step, run_with_fallback
 from .records import LinkMark, Outcome, start_hash
-from .recovery import recovery_of
 from .source import asking_line, waiting_line
 from .status import StatusValues
 from .step import Step
@@ -126,6 +124,8 @@ class Execution:
         self.records = records
         self.decided: list[Command] = []
         self.closed: dict[int, RunStep | None] = {}
+        self.limits_over: list[int] = []
+        """Steps with a `schedule_to_close` that have ended before it."""
         self.child_ends: list[ChildEnd] = []
         self.uploads: dict[str, bytes] = {}
         self.inbox.refused = []
@@ -158,34 +158,18 @@ class Execution:
     def next_due(self) -> tuple[int, int] | None:
         """Tells (due, number) of the first open timer."""
         due = self._due
-        while due and due[0][1] not in self.timers:
+        while due and due[0][1] not in self.timers and due[0][1] not in self.steps:
             heapq.heappop(due)
         return due[0] if due else None
 
     def fire(self, n: int) -> None:
-        """Fires an open timer; the caller has moved the time to it."""
+        """Fires an open timer, or ends a step whose time is over; the caller has moved the time to it."""
+        if n in self.steps:
+            expire(self, n)
+            return
         _, handle = self.timers.pop(n)
         handle.n = 0
         self.loop.fire(handle)
-
-    def resolve_step(self, n: int, raw: bytes | msgspec.Raw) -> None:
-        """Gives an open step its result."""
-        entry = self.steps.pop(n)
-        if entry.future.done():
-            return
-        try:
-            value = entry.step.signature.unpack_result(raw)
-        except InvalidValue as error:
-            info = ErrorInfo(type="InvalidValue", message=str(error), code="invalid_result")
-            entry.future.set_exception(step_failed(entry.command.name, entry.attempt, info))
-        else:
-            entry.future.set_result(value)
-
-    def fail_step(self, n: int, error: ErrorInfo) -> None:
-        """Gives an open step its final failure."""
-        entry = self.steps.pop(n)
-        if not entry.future.done():
-            entry.future.set_exception(step_failed(entry.command.name, entry.attempt, error))
 
     def resolve_child(self, n: int, raw: bytes | msgspec.Raw) -> None:
         """Gives an open child its result."""
@@ -264,32 +248,9 @@ class Execution:
         return self._next - 1
 
     # --- what workflow code asks for (called on the loop) ------------------------------------------
-    async def run_step(self, step: Step[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def run_step(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         """Decides to run a step and waits for its result."""
-        packed = step.signature.pack(args, kwargs)
-        self.check_room()
-        ref, raw_args, raw_kwargs = self.claim(packed.args, packed.kwargs)
-        command = RunStep(
-            n=self._next,
-            name=step.name,
-            queue=step.queue,
-            args=raw_args,
-            kwargs=raw_kwargs,
-            ref=ref,
-            hash=input_hash(step.name.encode(), packed.hash_input),
-            timeout_us=step.timeout_us,
-            recoveries_max=recovery_of(step.recovery, self.workflow.recovery).deliveries_max,
-        )
-        recorded = self.decide(command)
-        future = self.loop.create_future()
-        if recorded is not None:
-            # As the log has it: its queue and limits are those under which the step is out, whatever the code says now.
-            self.steps[command.n] = OpenStep(command=recorded, step=step, future=future)
-        try:
-            return await future
-        finally:
-            if command.n in self.steps:
-                self._close(command.n)
+        return (run_with_fallback if step.has_fallback else run_step)(self, step, args, kwargs)
 
     def start_child(self, call: Call[Any], run_id: str | None, parent_close: ParentClose, app: str = "") -> OpenChild:
         """Decides to start another run; its future waits for the end."""
@@ -327,7 +288,7 @@ class Execution:
             return await child.future
         finally:
             if n in self.children:
-                self._close(n)
+                self.take_back(n)
 
     def cancel_child(self, child: OpenChild, reason: str) -> None:
         """Decides to ask a child to stop, unless it has ended."""
@@ -343,13 +304,21 @@ class Execution:
             return
         handle.n = n
         self.timers[n] = (due_at_us, handle)
+        self.await_time(due_at_us, n)
+
+    def await_time(self, due_at_us: int, n: int) -> None:
+        """Has `fire` called for a command at a time, while it is open."""
         heapq.heappush(self._due, (due_at_us, n))
+
+    def awaits_time_of(self, n: int) -> bool:
+        """Tells whether a command is open that fires at a time."""
+        return n in self.timers or (n in self.steps and self.steps[n].command.close_at_us > 0)
 
     def timer_cancelled(self, handle: LoopTimer) -> None:
         """Closes a timer's command."""
         if handle.n in self.timers:
             del self.timers[handle.n]
-            self._close(handle.n)
+            self.take_back(handle.n)
 
     def patched(self, patch_id: str) -> bool:
         """Tells which side of a change of code the run is on; the first call for an id decides it for good."""
@@ -433,7 +402,8 @@ class Execution:
         recorded = self._recorded_next()
         return isinstance(recorded, Patch) and recorded.id == patch_id
 
-    def _close(self, target: int) -> None:
+    def take_back(self, target: int) -> None:
+        """Closes an open command whose end nobody waits for."""
         step, child = self.steps.pop(target, None), self.children.pop(target, None)
         if self.decide(Close(n=self._next, target=target)) is None:
             return

@@ -29,7 +29,7 @@ from .messages import (
     Tick,
     Update,
 )
-from .open_step import OpenStep
+from .open_step import OpenStep, fail, resolve, try_again
 from .records import Outcome, Record, Renewal
 from .signals import ContinueAsNew
 from .taking import take_update
@@ -235,18 +235,18 @@ class Fold:
 
     def _apply_step(self, body: StepResult) -> None:
         entry = self._execution.steps.get(body.command)
-        if entry is None:
-            return  # closed meanwhile: a timeout or a cancel came first
+        if entry is None or body.is_deferred:
+            return  # closed meanwhile: a timeout or a cancel came first; or completed later
         if body.error is None:
-            self._execution.resolve_step(body.command, self._raw(body.result, body.ref))
+            resolve(self._execution, body.command, self._raw(body.result, body.ref))
         elif body.attempt == entry.attempt:
             self._execution.failures += 1
             retry = self._retry(entry, body, body.error)
             if retry is None:
-                self._execution.fail_step(body.command, body.error)
+                fail(self._execution, body.command, body.error)
             else:
                 self.retries.append(retry)
-                entry.attempt = retry.attempt
+                try_again(self._execution, entry, retry, body.error)
 
     def _apply_child(self, body: ChildResult) -> None:
         if body.command not in self._execution.children:
@@ -267,6 +267,7 @@ class Fold:
             is_retryable=body.is_retryable,
             retry_after_us=body.retry_after_us,
             seed=f"{self._execution.key}/{body.command}",
+            elapsed_us=self._execution.loop.now_us - entry.asked_at_us,
         )
         if delay_us is None:
             return None

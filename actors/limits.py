@@ -157,6 +157,26 @@ worker can answer; one that was killed is replaced sooner."""
 WORK_SETTLED_MAX: Final = 10_000
 """Work done and acked that a worker remembers: when the ack got lost, it comes again and is acked on sight."""
 
+INLINE_US: Final = 5 * 1_000_000
+INLINE_US_MAX: Final = 30 * 1_000_000
+"""Timeout of one attempt of an inline step, unless given, and at most: the run takes no messages meanwhile."""
+
+INLINE_AT_ONCE_MAX: Final = 64
+"""Inline steps that one actor worker runs at once: tasks and threads beside its folds."""
+
+INLINE_PER_DECISION_MAX: Final = 100
+"""Of one decision; the others of it go to their queue. Their results wait in the mailbox, which has a bound, too."""
+
+HEARTBEAT_BYTES_MAX: Final = 16 * 1024
+"""What a heartbeat may carry: where the work is, not the work itself."""
+
+HEARTBEAT_EVERY_S: Final = 1.0
+"""Details are stored at most so often; the newest wins."""
+
+PROGRESS_EVERY_S: Final = 0.2
+PROGRESS_TEXT_CHARS_MAX: Final = 200
+"""Progress is told to whoever watches at most so often, with so much text."""
+
 RETRY_DELAY_CAP_S: Final = 300.0
 RETRIES_MAX: Final = 1_000_000
 

@@ -133,7 +133,7 @@ class Update(_Body, frozen=True, kw_only=True):
 
 
 class StepResult(_Body, frozen=True, kw_only=True):
-    """Internal. What one attempt of a step came to: `result`, or `ref` to it, or `error`."""
+    """Internal. What one attempt of a step came to: `result`, or `ref` to it, or `error`, or nothing yet."""
 
     command: int
     attempt: int
@@ -143,6 +143,8 @@ class StepResult(_Body, frozen=True, kw_only=True):
     error: ErrorInfo | None = None
     is_retryable: bool = True
     retry_after_us: int | None = None
+    is_deferred: bool = False
+    """The attempt has ended without a result: whoever has its token gives one later, by another such message."""
     worker: str = ""
     started_at_us: int = 0
     ended_at_us: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from .commands import Close, RunStep, StartChild, StartTimer
+from .commands import Close, RunStep, StartChild, due_of
 from .errors import BadMessage, InvalidValue, MissingValue, ReplayMismatch
 from .failures import error_info
 from .journal import Journal
@@ -107,6 +107,6 @@ def open_commands(log: Sequence[Record]) -> OpenCommands:
                 commands.pop(command.target, None)
     return OpenCommands(
         steps=[command for command in commands.values() if isinstance(command, RunStep)],
-        timers=[command.n for command in commands.values() if isinstance(command, StartTimer)],
+        timers=[command.n for command in commands.values() if due_of(command)],
         children=[command for command in commands.values() if isinstance(command, StartChild)],
     )

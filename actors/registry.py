@@ -25,11 +25,13 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
     workflows: dict[str, Workflow[..., Any]] = {}
     steps: dict[str, Step[..., Any]] = {}
     """Also the bodies of workflows with `durable=False`, under names that no step can have."""
+    option_queues: set[str] = set()
+    """Of steps that `Step.options` has given another queue."""
 
     @classmethod
     def of(cls, *definitions: Workflow[..., Any] | Step[..., Any]) -> Registry:
         """Collects the definitions given. Raises RegistrationError when two have one name."""
-        registry = cls(workflows={}, steps={})
+        registry = cls()
         for definition in definitions:
             registry.add(definition)
         return registry
@@ -42,7 +44,7 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
             RegistrationError: One line: which module, and what is wrong with it.
         """
         names = list(names)
-        registry = cls(workflows={}, steps={})
+        registry = cls()
         for name in names:
             registry.add_module(_imported(name))
         if not registry.workflows and not registry.steps:
@@ -63,6 +65,12 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             RegistrationError: Its name is taken by another, or no JSON can fit one of its parameters or its result.
         """
+        if isinstance(definition, Step):
+            if definition.fallback is not None:
+                self.add(definition.fallback)
+            if definition.base is not definition:
+                self.option_queues.add(definition.queue)
+                definition = definition.base
         kind = "workflow" if isinstance(definition, Workflow) else "step"
         known: dict[str, Any] = self.workflows if isinstance(definition, Workflow) else self.steps
         other = known.setdefault(definition.name, definition)
@@ -81,7 +89,7 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def queues(self) -> list[str]:
         """The queues that the steps name, and the workflows with `durable=False`, sorted."""
-        return sorted({step.queue for step in self.steps.values()})
+        return sorted({step.queue for step in self.steps.values()} | self.option_queues)
 
 
 def _is_same(one: Workflow[..., Any] | Step[..., Any], other: Workflow[..., Any] | Step[..., Any]) -> bool:
@@ -94,7 +102,10 @@ def _options(definition: Workflow[..., Any] | Step[..., Any]) -> tuple[object, .
         body = definition.body
         place = None if body is None else body.queue
         return (definition.max_duration_us, definition.recovery, definition.tags, place)
-    return (definition.queue, definition.retry, definition.timeout_us, definition.recovery)
+    return (
+        (definition.queue, definition.retry, definition.timeout_us, definition.recovery),
+        (definition.schedule_to_close_us, definition.heartbeat_us, definition.on_failure, definition.is_inline),
+    )
 
 
 def _imported(name: str) -> ModuleType:

@@ -38,6 +38,8 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     is_jittered: bool
     non_retryable: frozenset[str]
     """Qualified names of exception classes."""
+    retry_for_us: int = 0
+    """No attempt is begun later than this after the call; 0 for no such bound."""
     codes: frozenset[str] | None = None
     """Where given, what fails with another code is not tried again: the engine's own steps."""
 
@@ -50,6 +52,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         cap: Duration = RETRY_DELAY_CAP_S,
         jitter: bool = True,
         non_retryable: Sequence[type[BaseException] | str] = (),
+        retry_for: Duration | None = None,
         codes: frozenset[str] | None = None,
     ) -> RetryPolicy:
         """Checks the options of a step.
@@ -61,6 +64,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             cap: Upper bound of a computed delay.
             jitter: Computed delays are multiplied by 0.5 to 1, so that what failed together is not tried together.
             non_retryable: Exception classes or their qualified names.
+            retry_for: How long after the call an attempt may begin; None for no bound besides `max_retries`.
             codes: The only failures that are tried again; None for all.
 
         Raises:
@@ -73,8 +77,11 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         try:
             delays_us, compute = _delays(retry_delay)
             cap_us = duration_us(cap, what="retry_cap")
+            retry_for_us = 0 if retry_for is None else duration_us(retry_for, what="retry_for")
         except InvalidDuration as error:
             raise DefinitionError(str(error)) from error
+        if retry_for is not None and retry_for_us == 0:
+            raise DefinitionError(f"retry_for={retry_for!r}; use a positive duration, or max_retries=0 for no retries")
         return cls(
             max_retries=max_retries,
             delays_us=delays_us,
@@ -82,6 +89,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             cap_us=cap_us,
             is_jittered=jitter,
             non_retryable=_names(non_retryable),
+            retry_for_us=retry_for_us,
             codes=codes,
         )
 
@@ -93,6 +101,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         is_retryable: bool,
         retry_after_us: int | None,
         seed: str,
+        elapsed_us: int = 0,
     ) -> int | None:
         """Returns the delay before the next attempt, or None where the failure is final.
 
@@ -101,6 +110,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             is_retryable: What the attempt itself said: False for `FatalError`.
             retry_after_us: The attempt's own wish; it wins over the policy's delay and over `cap`.
             seed: Names the step call; equal seeds give equal jitter.
+            elapsed_us: How long ago the step was called.
 
         Raises:
             InvalidDuration: The policy's own function returned what is no duration. What else it raises passes through.
@@ -111,6 +121,10 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             return None
         if not self.non_retryable.isdisjoint((error.type, *error.bases)):
             return None
+        delay_us = self._delay_us(attempt, retry_after_us, seed)
+        return None if self.retry_for_us and elapsed_us + delay_us > self.retry_for_us else delay_us
+
+    def _delay_us(self, attempt: int, retry_after_us: int | None, seed: str) -> int:
         if retry_after_us is not None:
             return min(max(0, retry_after_us), DELAY_US_MAX)
         if self.compute is None:

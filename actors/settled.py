@@ -43,6 +43,8 @@ def is_settled(log: Iterable[Record], n: int, attempt: int) -> bool:
     for record in log:
         if record.outcome is not None:
             return True
+        if n in record.fired:
+            return True  # its time was over
         for folded in record.messages:
             if folded.verb == "step":
                 reported = reported_by(bytes(folded.body))

@@ -1,4 +1,4 @@
-"""Engine control flow: signals that leave workflow code at once. They derive from `BaseException` so that user code's
+"""Engine control flow: signals that leave user code at once. They derive from `BaseException` so that user code's
 `except Exception` cannot keep them, and they never reach a caller of jetrun.
 """
 
@@ -9,6 +9,10 @@ from .records import Renewal
 
 class Blocked(BaseException):
     """Ends a fold that holds the loop: raised by the loop's own bound, or into it by the watchdog."""
+
+
+class CompleteLater(BaseException):
+    """Ends an attempt of a step whose result somebody else will give."""
 
 
 class ContinueAsNew(BaseException):

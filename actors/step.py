@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
-from .durations import Duration, duration_us
+import msgspec
+
 from .errors import DefinitionError
 from .host import running_host
-from .limits import STEP_RETRIES
 from .loop import running_loop
 from .names import check_token
-from .recovery import Recovery
-from .retry import RetryPolicy
+from .step_options import StepOptions, limits_of
 from .values import Signature
 
 P = ParamSpec("P")
@@ -25,34 +25,54 @@ class Step(Generic[P, R]):
 
     Runs at least once per call: use `attempt().idempotency_key` towards systems that can tell repeats. Its result is
     recorded once. Calling it outside a workflow calls the function, with no retries and nothing recorded.
+
+    Args:
+        given: The options as they were given (`StepOptions`).
     """
 
     is_body = False
     """Whether it is the code of a workflow with `durable=False`."""
 
-    def __init__(
-        self,
-        function: Callable[P, Any],
-        *,
-        name: str,
-        queue: str,
-        retry: RetryPolicy,
-        timeout_us: int,
-        recovery: Recovery | None = None,
-    ) -> None:
+    def __init__(self, function: Callable[P, Any], *, name: str, given: Mapping[str, object]) -> None:
         self.function = function
         self.name = name
-        self.queue = queue
-        self.retry = retry
-        self.timeout_us = timeout_us
-        self.recovery = recovery
-        """None where the workflow's options hold."""
+        self.base: Step[P, R] = self
+        """The step that was defined; another one where `options` has made this one of it."""
         self.is_async = inspect.iscoroutinefunction(function)
         self.signature = Signature.of(function, what=f"step {name}")
         self.__doc__ = function.__doc__
         self.__name__ = getattr(function, "__name__", name)
         self.__module__ = function.__module__
         self.__wrapped__ = function
+        self._set(given)
+
+    def _set(self, given: Mapping[str, object]) -> None:
+        limits = limits_of(self.name, given)
+        self._given = given
+        self.queue = limits.queue
+        self.retry = limits.retry
+        self.timeout_us = limits.timeout_us
+        self.schedule_to_close_us = limits.schedule_to_close_us
+        self.heartbeat_us = limits.heartbeat_us
+        self.recovery = limits.recovery
+        """None where the workflow's options hold."""
+        self.on_failure = limits.on_failure
+        self.is_inline = limits.is_inline
+
+    def options(self, **given: Unpack[StepOptions]) -> Step[P, R]:
+        """Returns the step with other options for the calls made by way of it: `charge.options(timeout="5s")("o-1")`.
+
+        What is not given stays as `@step` has it. Options are no part of what replay compares. A queue is found by
+        provisioning and workers where a module holds the result (`by_card = charge.options(queue="cards")`); one that is
+        named inside a workflow alone has to be provisioned and served by name, or its work waits for ever.
+
+        Raises:
+            DefinitionError: An option is unknown or cannot work.
+            InvalidName: The queue cannot be a token.
+        """
+        changed = copy.copy(self)
+        changed._set({**self._given, **given})  # noqa: SLF001  # a copy of its own
+        return changed
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Asks for the step to run (in a workflow) or calls the function (elsewhere; a sync function returns its value)."""
@@ -63,6 +83,17 @@ class Step(Generic[P, R]):
         if host is not None:
             return host.run_step(self, args, kwargs)
         return cast("Coroutine[Any, Any, R]", self.function(*args, **kwargs))
+
+    @property
+    def fallback(self) -> Step[..., Any] | None:
+        """The step that is called where this one fails for good, if `on_failure` names one."""
+        found = self.on_failure
+        return cast("Step[..., Any]", found) if isinstance(found, Step) else None
+
+    @property
+    def has_fallback(self) -> bool:
+        """Tells whether a failure for good comes to something else than `StepFailed`."""
+        return self.on_failure is not msgspec.UNSET
 
     def __repr__(self) -> str:
         return f"<step {self.name!r} on queue {self.queue!r}>"
@@ -87,53 +118,16 @@ def step(function: Callable[P, Coroutine[Any, Any, R]], /) -> Step[P, R]: ...
 @overload
 def step(function: Callable[P, R], /) -> Step[P, R]: ...
 @overload
-def step(
-    *,
-    name: str | None = None,
-    queue: str = "default",
-    max_retries: int = STEP_RETRIES,
-    retry_delay: str | Duration | Sequence[Duration] | Callable[[int], Duration] = "exponential",
-    retry_cap: Duration = "5m",
-    jitter: bool = True,
-    timeout: Duration | None = None,
-    non_retryable: Sequence[type[BaseException] | str] = (),
-    recover_on_worker_loss: bool | None = None,
-    max_recovery_attempts: int | None = None,
-) -> StepDecorator: ...
-def step(  # noqa: PLR0913  the options of a step, all by name
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    name: str | None = None,
-    queue: str = "default",
-    max_retries: int = STEP_RETRIES,
-    retry_delay: str | Duration | Sequence[Duration] | Callable[[int], Duration] = "exponential",
-    retry_cap: Duration = "5m",
-    jitter: bool = True,
-    timeout: Duration | None = None,
-    non_retryable: Sequence[type[BaseException] | str] = (),
-    recover_on_worker_loss: bool | None = None,
-    max_recovery_attempts: int | None = None,
-) -> Any:
+def step(*, name: str | None = None, **options: Unpack[StepOptions]) -> StepDecorator: ...
+def step(function: Callable[..., Any] | None = None, /, *, name: str | None = None, **options: Any) -> Any:
     """Makes a function a step.
 
     Args:
         name: Its name in logs and on the wire; the function's name by default.
-        queue: Which step workers run it.
-        max_retries: Attempts after the first; 0 for none.
-        retry_delay: "exponential" (1 s, 2 s, 4 s …), a fixed duration, a list of durations (the last repeats), or a
-            pure function from the number of the failed attempt to a duration.
-        retry_cap: Upper bound of a computed delay.
-        jitter: Shortens computed delays at random, by up to a half.
-        timeout: Of one attempt.
-        non_retryable: Exception classes (or their qualified names) that fail the step at once, as `FatalError` does.
-        recover_on_worker_loss: Whether an attempt whose worker was lost is run again. With False it fails with
-            `WorkerLost`: use it where running twice is worse than not knowing. By default as the workflow says, and True.
-        max_recovery_attempts: Times that an attempt is run again after its worker was lost, before the step fails with
-            `WorkerLost`; by default as the workflow says, and 3. These are not retries: nothing has failed.
+        options: See `StepOptions`.
 
     Raises:
-        DefinitionError: An option or the function cannot work.
+        DefinitionError: An option is unknown, or it or the function cannot work.
         InvalidName: The name or queue cannot be a token.
     """
 
@@ -142,24 +136,6 @@ def step(  # noqa: PLR0913  the options of a step, all by name
             raise DefinitionError(f"@step takes a function, not {target!r}")
         if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
             raise DefinitionError(f"step {target.__name__!r} is a generator; return a list or call a step per item")
-        step_name = check_token("step name", name if name is not None else target.__name__)
-        return Step(
-            target,
-            name=step_name,
-            queue=check_token("queue", queue),
-            retry=RetryPolicy.build(
-                max_retries=max_retries,
-                retry_delay=retry_delay,
-                cap=retry_cap,
-                jitter=jitter,
-                non_retryable=non_retryable,
-            ),
-            timeout_us=0 if timeout is None else duration_us(timeout, what=f"timeout of step {step_name!r}"),
-            recovery=Recovery.build(
-                f"step {step_name!r}",
-                recover_on_worker_loss=recover_on_worker_loss,
-                max_recovery_attempts=max_recovery_attempts,
-            ),
-        )
+        return Step(target, name=check_token("step name", name if name is not None else target.__name__), given=options)
 
     return StepDecorator(build) if function is None else build(function)

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from ..actors.names import RunKey
 
 _KIND_COLUMNS: Final = 16
-_NAMED_LATER: Final = frozenset({"step.completed", "step.failed", "step.interrupted", "step.retrying", "timer.fired"})
+_NAMED_LATER: Final = frozenset(
+    {"step.completed", "step.failed", "step.interrupted", "step.retrying", "step.deferred", "timer.fired"}
+)
 """Events that tell a command's number alone; the name was told when it was asked for."""
 
 _COLOURS: Final[dict[str, render.Colour]] = {

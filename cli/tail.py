@@ -10,6 +10,7 @@ from . import output
 from .arguments import check_run
 from .closing import closing
 from .events import EventLines
+from .notes import shown_progress
 from .options import Json
 
 if TYPE_CHECKING:
@@ -62,18 +63,20 @@ async def follow_run(connection: Connection, key: RunKey) -> None:
     from ..client.reader import Reader
 
     reader = Reader(connection.broker, connection.app)
-    if await reader.last(key) is None:
-        output.complain(f"{key} has no record yet: waiting for it to begin")
     lines = EventLines(connection.out, with_run=False)
-    async with closing(reader.tail(key)) as tailed:
-        async for event in tailed:
-            lines.show(key, event)
+    async with shown_progress(connection, key, lines):
+        if await reader.last(key) is None:
+            output.complain(f"{key} has no record yet: waiting for it to begin")
+        async with closing(reader.tail(key)) as tailed:
+            async for event in tailed:
+                lines.show(key, event)
 
 
 async def _follow_many(connection: Connection, workflow: str | None) -> None:
     from ..actors.names import RunKey
 
     lines = EventLines(connection.out, with_run=True)
-    async with closing(connection.client.tail(workflow=workflow)) as tailed:
+    noted = RunKey(workflow or "*", "*")
+    async with shown_progress(connection, noted, lines), closing(connection.client.tail(workflow=workflow)) as tailed:
         async for found in tailed:
             lines.show(RunKey(found.workflow, found.run_id), found.event)

@@ -20,6 +20,7 @@ from ..streams.ports import Broker
 from ..streams.subjects import App
 from ..streams.telemetry import log
 from .catalog import Catalog
+from .completion import complete, fail
 from .configuration import Configuration
 from .fleet import Fleet, QueueState, Worker
 from .handle import RunHandle
@@ -230,6 +231,32 @@ class Client:
         return await self.get(*key).hook(
             name if hook is None else hook, payload, id=id, before_start=before_start, validate=validate
         )
+
+    # --- steps ------------------------------------------------------------------------------------
+    async def complete_step(self, token: str, result: object = None) -> None:
+        """Gives a step that has ended by `complete_later()` its result; durable on return. Idempotent: the first counts.
+
+        Nothing happens where nobody waits any more: the step was completed, timed out or cancelled, or its run has
+        ended. A result that does not fit the step's type fails it (`invalid_result`).
+
+        Args:
+            token: What the step's `attempt().completion_token` gave.
+
+        Raises:
+            InvalidValue: That can be no token, or the result cannot be sent. One that is false becomes a dead letter.
+            StreamFull, NotProvisioned, OutcomeUnknown: As the broker says; the same call again is safe.
+        """
+        await complete(self._session, token, result)
+
+    async def fail_step(self, token: str, error: BaseException | str) -> None:
+        """Tells that an attempt which has ended by `complete_later()` has failed; durable on return. Idempotent.
+
+        It is tried again as the step's options say, with a new token; not after a `FatalError`.
+
+        Raises:
+            InvalidValue, StreamFull, NotProvisioned, OutcomeUnknown: As `complete_step`.
+        """
+        await fail(self._session, token, error, now_us=self._session.broker.now_us())
 
     # --- lists ------------------------------------------------------------------------------------
     def list(

@@ -38,7 +38,7 @@ def collect(definitions: Iterable[Definition]) -> Registry:
         raise RegistrationError("no workflow and no step; name them, or the module that holds them")
     for workflow in list(registry.workflows.values()):
         for step in _seen_by(workflow.function):
-            if step.name not in registry.steps:
+            if registry.steps.get(step.name, step.base) is step.base:
                 registry.add(step)
     return registry
 

@@ -18,6 +18,7 @@ from ..actors.names import RunKey
 from ..actors.records import Record
 from ..actors.registry import Registry
 from ..actors.step import Step
+from ..streams.heartbeats import Heartbeats
 from ..streams.running_step import RunningStep
 from .client import Client
 from .definitions import Definition, collect
@@ -69,7 +70,7 @@ class AppUnderTest:
         self.stage = Stage(registry.steps, stubs, unstubbed)
         self._start_us = round((start - _EPOCH) / timedelta(microseconds=1))
         self._limit_s = duration_us(limit, what="limit of an app under test") / 1e6
-        self._clock = VirtualTime(engine_owners=(Waits,), user_owners=(RunningStep,))
+        self._clock = VirtualTime(engine_owners=(Waits,), user_owners=(RunningStep, Heartbeats))
         self._owner: asyncio.Task[Any] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
@@ -11,6 +12,7 @@ from ..actors.names import RunKey
 from ..actors.records import Record, decode_record
 from ..actors.registry import Registry
 from ..streams.actor_worker import ActorOptions, ActorWorker
+from ..streams.inline_steps import InlineSteps
 from ..streams.memory import MemoryBroker, MemoryServer
 from ..streams.memory_faults import Faults
 from ..streams.ports import Stored
@@ -61,6 +63,7 @@ class Twin:
         )
         self._server.provision(APP, self._queues, partitions=_PARTITIONS)
         self._server.on_trace = self._hear
+        self._inline: Callable[[], InlineSteps]
         make = partial(Lives, server=self._server, context=engine, on_failure=on_failure)
         self.actors: Final = make("actors", make=self._actor_worker)
         self.steps: Final = make("steps", make=self._step_worker)
@@ -90,11 +93,12 @@ class Twin:
 
     def is_at_rest(self) -> bool:
         """Tells whether no message waits, and all work that is out is with a step that waits itself."""
-        if self._server.stream(APP.mail).state.messages:
+        inline = self._inline()
+        if self._server.stream(APP.mail).state.messages and not self._is_mail_of(inline.runs):
             return False
         fired = (self._left(APP.timers, APP.fired_consumer(number)) for number in range(_PARTITIONS))
         work = (self._left(APP.work, APP.queue_consumer(queue)) for queue in self._queues)
-        return sum(work) <= self._stage.running and not any(fired)
+        return sum(work) + inline.running <= self._stage.running and not any(fired)
 
     def work_in_hand(self) -> set[int]:
         """Returns the commands whose work is out and not acked."""
@@ -115,14 +119,29 @@ class Twin:
     ) -> tuple[Worker, Callable[[], Coroutine[Any, Any, object]]]:
         options = ActorOptions(has_threads=False)
         worker = ActorWorker(
-            broker, APP, self._registry, worker_id=life, key=_KEY, partitions=_PARTITIONS, options=options
+            broker,
+            APP,
+            self._registry,
+            worker_id=life,
+            key=_KEY,
+            partitions=_PARTITIONS,
+            options=options,
+            catalogue=self._stage,
         )
+        self._inline = lambda: worker.inline
         return worker, worker.wait_ready
 
     def _step_worker(self, broker: MemoryBroker, life: str) -> tuple[Worker, Callable[[], Coroutine[Any, Any, object]]]:
         queues = dict.fromkeys(self._queues, _CONCURRENCY)
         worker = StepWorker(broker, APP, self._stage, queues, worker_id=life)
         return worker, worker.ready.wait
+
+    def _is_mail_of(self, runs: Counter[RunKey]) -> bool:
+        """Tells whether all mail is for runs that take none until their inline steps have ended."""
+        if not runs:
+            return False
+        mail = self._server.stream(APP.mail).select(f"wf.{APP.name}.mail.>")
+        return all(APP.read_mail(stored.subject).key in runs for stored in mail)
 
     def _left(self, stream: str, consumer: str) -> int:
         """Counts what a consumer has not got, or has not acked."""

@@ -11,6 +11,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Collection, Coroutine
+from typing import Final
 
 import anyio
 import anyio.abc
@@ -34,6 +35,7 @@ from .attempts import Attempts
 from .crash_note import CrashNote
 from .effects import Effects, IndexEntry
 from .host import TurnOptions
+from .inline_steps import InlineSteps
 from .janitor import Janitor
 from .leftovers import Leftovers
 from .loading import Suspicion
@@ -42,6 +44,7 @@ from .partition import Partition
 from .placement import Beat, Peers
 from .ports import Broker, Delivery, Outgoing, Subscription
 from .queries import Queries
+from .running_step import Catalogue
 from .strays import Strays
 from .subjects import App
 from .telemetry import log
@@ -85,6 +88,7 @@ class ActorWorker:
         worker_id: A subject token, unique among live workers.
         key: The actors' secret (`provision.app_facts`).
         partitions: The app's number of partitions.
+        catalogue: The steps that it may run inline, where these are not the registry's.
     """
 
     def __init__(
@@ -97,8 +101,10 @@ class ActorWorker:
         key: bytes,
         partitions: int,
         options: ActorOptions = ActorOptions(),  # noqa: B008  # frozen
+        catalogue: Catalogue | None = None,
     ) -> None:
         self.worker_id = worker_id
+        self.inline: Final = InlineSteps(broker, app, (catalogue or registry).steps, worker=worker_id)
         self._broker = broker
         self._app = app
         self._registry = registry
@@ -110,7 +116,7 @@ class ActorWorker:
         self._watchdog = Watchdog(
             self._note, warn_s=options.blocked_warn_s, limit_s=options.blocked_max_s, beat=options.sign_of_life
         )
-        self._effects = Effects(broker, app, actors_key=key, partitions=partitions)
+        self._effects = Effects(broker, app, actors_key=key, partitions=partitions, inline=self.inline)
         self._turns = Turns(
             broker,
             app,
@@ -207,6 +213,7 @@ class ActorWorker:
         finally:
             self._tasks = None
             self._watchdog.stop()
+            self.inline.close()
             for subscription in subscriptions:
                 with anyio.move_on_after(1, shield=True):
                     await subscription.close()

@@ -18,17 +18,17 @@ from typing import Any
 import msgspec
 
 from ..actors.attempt import CURRENT, attempt
-from ..actors.errors import ErrorInfo, InvalidValue, NotDurable
+from ..actors.errors import ErrorInfo, InvalidValue, NotDurable, StepFailed
 from ..actors.host import HOST
 from ..actors.limits import BODY_THREADS_MAX, STEP_CANCEL_GRACE_S
 from ..actors.names import RunKey
-from ..actors.open_step import step_failed
+from ..actors.open_step import step_failed, value_instead
 from ..actors.recovery import DEFAULT, Recovery
 from ..actors.step import Step
 from ..actors.values import Signature
 from ..actors.work import Work
 from .running_step import Bench, Runnable, RunningStep
-from .step_outcome import StepOutcome, Succeeded
+from .step_outcome import Deferred, StepOutcome, Succeeded
 
 
 def with_hosts(steps: Mapping[str, Runnable], bench: Bench) -> Mapping[str, Runnable]:
@@ -110,12 +110,30 @@ class Host:
         await asyncio.sleep(delay_us / 1_000_000)
 
     async def run_step(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Runs a step until it succeeds or fails for good; raises what it raises in a durable workflow."""
+        """Runs a step until it succeeds or fails for good; comes to what it comes to in a durable workflow."""
         self._check_open()
         self._check_recovery(step)
+        limit_s = step.schedule_to_close_us / 1_000_000 or None
+        limit, tries = asyncio.timeout(limit_s), _Tries()
+        try:
+            async with limit:
+                return await self._try(step, args, kwargs, tries)
+        except StepFailed as failed:
+            failure = failed
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            text = f"step {step.name!r} was not done within its schedule_to_close of {limit_s:g} s"
+            info = ErrorInfo(type="TimeoutError", message=text, code="schedule_to_close")
+            failure = step_failed(step.name, tries.number, info)
+        if not step.has_fallback:
+            raise failure
+        return value_instead(step, failure) if step.fallback is None else await step.fallback(*args, **kwargs)
+
+    async def _try(self, step: Step[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], tries: _Tries) -> Any:
         packed = step.signature.pack(args, kwargs)
         self.steps_begun += 1
-        command, number = self.steps_begun, 1
+        command, number, asked_at_us = self.steps_begun, 1, self.now_us()
         while True:
             work = Work(
                 workflow=self.key.workflow,
@@ -126,22 +144,30 @@ class Host:
                 args=msgspec.Raw(packed.args),
                 kwargs=None if packed.kwargs is None else msgspec.Raw(packed.kwargs),
                 timeout_us=step.timeout_us,
+                heartbeat_us=step.heartbeat_us,
                 token="",
             )
             outcome = await self._run_once(step, work)
             if isinstance(outcome, Succeeded):
                 return _result(step, number, outcome.result)
+            if isinstance(outcome, Deferred):
+                raise NotDurable(
+                    f"step {step.name!r} is to be completed later, but workflow {self.key.workflow!r} has durable=False: "
+                    "nobody would wait for that; make it @workflow(durable=True)"
+                )
             delay_us = step.retry.decide(
                 attempt=number,
                 error=outcome.error,
                 is_retryable=outcome.is_retryable,
                 retry_after_us=outcome.retry_after_us,
                 seed=f"{self.key}/{command}",
+                elapsed_us=self.now_us() - asked_at_us,
             )
             if delay_us is None:
                 raise step_failed(step.name, number, outcome.error)
             await asyncio.sleep(delay_us / 1_000_000)
             number += 1
+            tries.number = number
 
     async def end(self) -> None:
         """Cancels the steps that nobody waits for any more, and gives them the time to clean up that a stop gives."""
@@ -196,6 +222,12 @@ class Host:
                 "durable=False and begins again then, with all of its steps; "
                 "give the workflow recover_on_worker_loss=False too, or durable=True"
             )
+
+
+class _Tries:
+    """Counts the attempts of one call."""
+
+    number = 1
 
 
 def _result(step: Step[..., Any], attempts: int, raw: bytes) -> Any:

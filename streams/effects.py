@@ -20,13 +20,15 @@ from ..actors.commands import Retry, RunStep
 from ..actors.decision import Owed
 from ..actors.errors import BadLog, BadMessage, BrokerError, ErrorInfo
 from ..actors.limits import REASON_CHARS_MAX
-from ..actors.messages import CONTINUED, Message, Parent, Start, Tick, encode_body
+from ..actors.messages import CONTINUED, Message, Start, Tick, encode_body
 from ..actors.names import RunKey, link_id
-from ..actors.records import LinkMark, Outcome, Summary, decode_record
+from ..actors.records import Outcome, Summary, decode_record
 from ..actors.work import Work, decode_work, encode_work, token
 from .attempts import Attempts
 from .dead_letter import dead_letter
+from .debt import Debt, may_leave_something
 from .family import Family
+from .inline_steps import InlineSteps
 from .letters import Detour, Letter, Unreadable
 from .notices import NOTICE_BYTES_MAX, Done, done_of, notice_of
 from .ports import EXPECT_LAST, SCHEDULE, SCHEDULE_TARGET, UNKNOWN, WRONG_LAST, Broker, Delivery, Outgoing, Stored
@@ -57,28 +59,6 @@ class IndexEntry(Summary, frozen=True, kw_only=True, omit_defaults=True):
     """Where such a link's records end in the stream; with the next one the new link begins."""
 
 
-class Debt(msgspec.Struct, frozen=True):
-    """One run's owed effects on their way."""
-
-    key: RunKey
-    owed: Owed
-    now_us: int
-    summary: Summary
-    is_repeat: bool = False
-    is_old: bool = False
-    """The run may have left entries in INDEX, and timers of the engine's own, that `owed` does not tell."""
-    has_deadline: bool = False
-    """The workflow has a `max_duration`: its timer waits since the start."""
-    log_seq: int = 0
-    """Of the record that owes."""
-    parent: Parent | None = None
-    """Who is told of the run's end."""
-    letters: Sequence[Letter] = ()
-    """At hand for the run: dead letters made of them keep their headers."""
-    link: LinkMark | None = None
-    """The new one, where the decision ends a link."""
-
-
 _Sent: TypeAlias = tuple[Outgoing, Debt, RunStep | None]
 """A message, whose it is, and the step that it asks for if it asks for one."""
 
@@ -89,9 +69,13 @@ class Effects:
     Args:
         actors_key: The secret that step results are checked against.
         partitions: The app's number of partitions.
+        inline: Runs inline steps; None for one that carries out no decisions, but publishes.
     """
 
-    def __init__(self, broker: Broker, app: App, *, actors_key: bytes, partitions: int) -> None:
+    def __init__(
+        self, broker: Broker, app: App, *, actors_key: bytes, partitions: int, inline: InlineSteps | None = None
+    ) -> None:
+        self._inline = inline
         self._broker = broker
         self._app = app
         self._key = actors_key
@@ -100,7 +84,10 @@ class Effects:
         self._attempts = Attempts(broker, app, actors_key=actors_key, partitions=partitions)
 
     async def carry_out(self, debts: Sequence[Debt]) -> None:
-        """Carries out all debts; on return every effect is durable (notices are sent)."""
+        """Carries out all debts; on return every effect is durable (notices are sent).
+
+        But for fresh inline steps: they are left to `run_inline`, so that no run waits for those of another.
+        """
         batch: list[_Sent] = []
         slow: list[Debt] = []
         purges: list[Debt] = []
@@ -118,7 +105,7 @@ class Effects:
                 batch += [(message, debt, None) for message in await self._family.messages(debt.key, owed, debt.parent)]
             if owed.outcome is not None or owed.parked is not None or owed.is_continued:
                 batch += self._standing(debt)
-            if _may_leave_something(debt):
+            if may_leave_something(debt):
                 purges.append(debt)
         if batch:
             await self._send(batch)
@@ -141,6 +128,16 @@ class Effects:
             await self._forget(debt)
         if debt.owed.rests_until_us:
             await self.publish(self._beginning(debt))  # not before: what is purged may be all timers of the run
+
+    async def run_inline(self, key: RunKey, commands: Sequence[RunStep], letters: Sequence[Letter]) -> None:
+        """Runs a decision's inline steps; on return their results are durable.
+
+        Args:
+            letters: The decision's messages, as far as they are at hand.
+        """
+        works = [self._work_for(key, command, 1) for command in commands]
+        if self._inline is not None:
+            await self._inline.run(key, works, letters, self.publish)
 
     def notify_done(self, key: RunKey, outcome: Outcome) -> None:
         """Tells who listens that a run has ended; large results stay away from the notice."""
@@ -242,20 +239,22 @@ class Effects:
         return Outgoing(self._app.work_of(command.queue, key, command.n), self._work_body(key, command, 1), _IF_FREE)
 
     def _work_body(self, key: RunKey, command: RunStep, attempt: int) -> bytes:
-        return encode_work(
-            Work(
-                workflow=key.workflow,
-                run=key.run,
-                command=command.n,
-                attempt=attempt,
-                name=command.name,
-                args=command.args,
-                kwargs=command.kwargs,
-                ref=command.ref,
-                timeout_us=command.timeout_us,
-                recoveries_max=command.recoveries_max,
-                token=token(self._key, key, command.n, attempt),
-            )
+        return encode_work(self._work_for(key, command, attempt))
+
+    def _work_for(self, key: RunKey, command: RunStep, attempt: int) -> Work:
+        return Work(
+            workflow=key.workflow,
+            run=key.run,
+            command=command.n,
+            attempt=attempt,
+            name=command.name,
+            args=command.args,
+            kwargs=command.kwargs,
+            ref=command.ref,
+            timeout_us=command.timeout_us,
+            recoveries_max=command.recoveries_max,
+            heartbeat_us=command.heartbeat_us,
+            token=token(self._key, key, command.n, attempt),
         )
 
     def _timer(self, key: RunKey, name: str, due_at_us: int) -> Outgoing:
@@ -340,6 +339,13 @@ class Effects:
             message = self._retry(debt.key, command, retry)
             if debt.is_repeat or not await self._is_stored(message):
                 await self._queue(debt, command, retry.attempt, message)
+        if debt.is_repeat and debt.owed.inline:
+            await self._repeat_inline(debt)
+
+    async def _repeat_inline(self, debt: Debt) -> None:
+        commands = [c for c in debt.owed.inline if not await self._is_surely_under_way(debt, c, 1)]
+        if commands:
+            await self.run_inline(debt.key, commands, debt.letters)
 
     async def _is_stored(self, message: Outgoing) -> bool:
         try:
@@ -351,15 +357,20 @@ class Effects:
     async def _queue(self, debt: Debt, command: RunStep, attempt: int, message: Outgoing) -> None:
         """Queues an attempt unless it is queued, running or done already."""
         delay_s = _BACKOFF_FIRST_S
+        while not await self._is_surely_under_way(debt, command, attempt):
+            if await self._is_stored(message):
+                return
+            await anyio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
+
+    async def _is_surely_under_way(self, debt: Debt, command: RunStep, attempt: int) -> bool:
+        """Looks for an attempt until the server says."""
+        delay_s = _BACKOFF_FIRST_S
         while True:
             try:
-                if await self._is_under_way(debt, command, attempt):
-                    return
+                return await self._is_under_way(debt, command, attempt)
             except BrokerError as error:
-                log("effect.unclear", logging.WARNING, subject=message.subject, error=error)
-            else:
-                if await self._is_stored(message):
-                    return
+                log("effect.unclear", logging.WARNING, run=debt.key, command=command.n, error=error)
             await anyio.sleep(delay_s)
             delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
 
@@ -406,6 +417,7 @@ class Effects:
             for command in owed.closed_steps:
                 subjects.append((app.work, app.work_of(command.queue, key, command.n)))
                 subjects.append((app.work, app.retry(key, command.n)))
+        subjects += [(app.index, app.details_of(key, c.n)) for c in owed.closed_steps if c.heartbeat_us]
         if is_end and (debt.is_repeat or len(owed.closed_timers) > _LITERAL_PURGES_MAX):
             subjects.append((app.timers, app.timers_of_run(key)))
         else:
@@ -452,16 +464,6 @@ class Effects:
                 delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
             else:
                 return
-
-
-def _may_leave_something(debt: Debt) -> bool:
-    """Tells whether there may be something to take back; most runs end with nothing open."""
-    owed = debt.owed
-    if owed.closed_steps or owed.closed_timers or owed.is_unparked:
-        return True
-    if owed.outcome is not None and debt.link is not None:
-        return True
-    return (owed.outcome is not None or owed.is_continued) and (debt.is_repeat or debt.is_old or debt.has_deadline)
 
 
 def _attempt_in(stored: Stored) -> int:

@@ -22,6 +22,7 @@ class Held:
         "intake",
         "is_noted",
         "is_slot_kept",
+        "leaves_details",
         "renewed_at_s",
         "reply",
         "running",
@@ -45,5 +46,13 @@ class Held:
         """None for work that is answered without running it."""
         self.is_noted = False
         """Its `step_started` notice was sent."""
+        self.leaves_details = False
+        """Its step is over, and details of its heartbeats are stored."""
         self.is_slot_kept = False
         """Settled, but its code is left running and too much else is: the slot is freed when that ends."""
+
+    @property
+    def lease_until_s(self) -> float:
+        """See `lease.Leased`."""
+        running = self.running
+        return 0.0 if running is None or running.voice is None else running.voice.lease_until_s

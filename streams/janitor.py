@@ -92,6 +92,7 @@ class Janitor:
             return False
         if await self._has_mail(key):
             return False
+        await self._broker.purge(self._app.index, self._app.details_of(key, "*"))
         await self._broker.purge(self._app.log, self._app.log_of(key), keep=0 if is_forgotten else 1)
         if is_forgotten:
             # Not earlier: the terminal record may name its result there.

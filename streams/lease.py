@@ -37,6 +37,11 @@ class Leased(Protocol):
     renewed_at_s: float
     """The lease's own note; 0 for an entry that it has not seen yet."""
 
+    @property
+    def lease_until_s(self) -> float:
+        """When to let go of it, by the loop's clock: its step has a `heartbeat_timeout` and says nothing; 0 for never."""
+        ...
+
 
 class Leases(Protocol):
     """What `Lease.run` reads: held work by whatever key."""
@@ -154,6 +159,8 @@ def renew(held: Leases, broker: Broker, *, now_s: float, every_s: float) -> None
     if not broker.is_connected:
         return  # what is due stays due, and is renewed as soon as the server answers
     for entry in held.copy().values():
+        if 0.0 < entry.lease_until_s < now_s:
+            continue  # the worker's loop hangs, or it would have given the attempt up
         if entry.renewed_at_s == 0.0:
             entry.renewed_at_s = now_s
         elif now_s - entry.renewed_at_s >= every_s:

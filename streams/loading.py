@@ -20,7 +20,8 @@ from ..actors.records import Record
 from ..actors.registry import Registry
 from ..actors.work import decode_packed
 from .acks import Acks
-from .effects import Debt, Effects
+from .debt import Debt
+from .effects import Effects
 from .letters import Letter
 from .ports import Broker
 from .run_log import RunLog

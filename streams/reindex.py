@@ -66,7 +66,8 @@ async def reindex(broker: Broker, app: App, on_progress: Callable[[int], None]) 
     written += len(batch)
     removed += await _write(broker, app, batch)
     # One message per subject: what still lies below the mark was not written anew, so no log has it there.
-    async for stored in broker.scan(app.index, f"wf.{app.name}.index.>"):
+    # Details of steps are no entries of runs: they lie one token deeper.
+    async for stored in broker.scan(app.index, app.index_of("*", RunKey("*", "*"))):
         if stored.seq > before:
             break
         removed += await broker.purge(app.index, stored.subject)

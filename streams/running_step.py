@@ -22,8 +22,19 @@ from ..actors.limits import STEP_CANCEL_GRACE_S
 from ..actors.recovery import Recovery
 from ..actors.values import Signature
 from ..actors.work import PackedArguments, Work, decode_packed
+from .heartbeats import Heartbeats
 from .ports import Broker
-from .step_outcome import Failed, StepOutcome, cancelled, invalid_arguments, missing_value, packed, raised, timed_out
+from .step_outcome import (
+    Failed,
+    StepOutcome,
+    cancelled,
+    invalid_arguments,
+    missing_value,
+    packed,
+    raised,
+    silent,
+    timed_out,
+)
 from .subjects import App
 from .telemetry import log
 from .threads import Threads
@@ -62,6 +73,8 @@ class Bench(NamedTuple):
     app: App
     loop: asyncio.AbstractEventLoop
     threads: Threads[StepOutcome]
+    worker: str
+    """Its id."""
     owner: asyncio.Task[object]
     """The worker's own task: where it is being cancelled, a step's cancellation is the worker's end, not a failure."""
 
@@ -77,6 +90,7 @@ class RunningStep:
         key: The owner's own name for it: a number, and when the work was asked for, in microseconds.
         on_end: Called on the loop once, with the outcome. Not called after `abandon`.
         on_exit: Called on the loop when code that `is_left_running` has come to its end after all.
+        last_heartbeat: Details that an attempt or delivery before this one has left.
     """
 
     __slots__ = (
@@ -94,6 +108,7 @@ class RunningStep:
         "is_left_running",
         "key",
         "task",
+        "voice",
         "work",
     )
 
@@ -107,9 +122,12 @@ class RunningStep:
         started_at_us: int,
         on_end: OnEnd,
         on_exit: OnExit,
+        last_heartbeat: bytes | None = None,
     ) -> None:
         self.key = key
         self.work = work
+        self.voice: Heartbeats | None = None
+        """Heartbeats and progress: from the first one on, or from the start where silence ends the attempt."""
         self.attempt = Attempt(
             workflow=work.workflow,
             run=work.run,
@@ -117,6 +135,9 @@ class RunningStep:
             command=work.command,
             number=work.attempt,
             deadline_at_us=started_at_us + work.timeout_us if work.timeout_us else 0,
+            token=work.token,
+            heard=last_heartbeat,
+            voice=self._speak,
             asked_at_us=key[1],
         )
         self.task: asyncio.Task[None] | None = None
@@ -138,6 +159,8 @@ class RunningStep:
     def start(self) -> None:
         """Runs the step: async functions as a task, sync ones in a thread."""
         work = self.work
+        if work.heartbeat_us:
+            self._speak()
         if work.timeout_us:
             self._timer = self._bench.loop.call_later(work.timeout_us / 1_000_000, self._expire)
         if self._step.is_async:
@@ -159,8 +182,24 @@ class RunningStep:
         self._is_abandoned = True
         self.attempt.is_cancelled = True
         self._stop_timer()
+        if self.voice is not None:
+            self.voice.end()
         if self.task is not None:
             self.task.cancel()
+
+    # --- heartbeats ----------------------------------------------------------------------------
+    def _speak(self) -> Heartbeats:
+        """Makes the attempt's voice when it first has something to say; from the step's own thread, too."""
+        if self.voice is None:
+            bench = self._bench
+            self.voice = Heartbeats(
+                bench.broker, bench.app, bench.loop, self.work, worker=bench.worker, on_silence=self._on_silence
+            )
+        return self.voice
+
+    def _on_silence(self) -> None:
+        if self._failure is None and not self._is_ended:
+            self._give_up(silent(self.work))
 
     # --- on the loop ---------------------------------------------------------------------------
     async def _run(self) -> None:
@@ -238,8 +277,11 @@ class RunningStep:
     # --- its end ------------------------------------------------------------------------------------
     def _expire(self) -> None:
         self._timer = None
+        self._give_up(timed_out(self.work))
+
+    def _give_up(self, failure: Failed) -> None:
         if self._failure is None:
-            self._cancel(timed_out(self.work))
+            self._cancel(failure)
         if self.task is None:
             self._leave_running()  # a thread cannot be interrupted: nobody waits for it any longer
 
@@ -260,6 +302,8 @@ class RunningStep:
         self.is_left_running = True
         self._is_ended = True
         self._stop_timer()
+        if self.voice is not None:
+            self.voice.end()
         self._on_end(self, self._failure)
 
     def _end(self, outcome: StepOutcome) -> None:
@@ -270,6 +314,8 @@ class RunningStep:
             return
         self._is_ended = True
         self._stop_timer()
+        if self.voice is not None:
+            self.voice.end()
         # A value that came in spite of a timeout's cancellation is a success; for a stopped step nobody asks.
         self._on_end(self, self._failure if self._is_stopped and self._failure is not None else outcome)
 

@@ -41,6 +41,20 @@ class StepStarted(msgspec.Struct, frozen=True, kw_only=True):
     at_us: int
 
 
+class StepProgress(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Says to those who watch the run how far a step is."""
+
+    kind: str
+    command: int
+    attempt: int
+    name: str
+    worker: str
+    at_us: int
+    fraction: float | None = None
+    """From 0 to 1."""
+    text: str = ""
+
+
 class Stop(msgspec.Struct, frozen=True):
     """Says that the run no longer waits for these commands; None for all."""
 
@@ -49,9 +63,10 @@ class Stop(msgspec.Struct, frozen=True):
 
 _ENCODER: Final = msgspec.json.Encoder()
 _STOP_DECODER: Final = msgspec.json.Decoder(Stop)
+_PROGRESS_DECODER: Final = msgspec.json.Decoder(StepProgress)
 
 
-def encode_notice(notice: StepBeat | StepStarted) -> bytes:
+def encode_notice(notice: StepBeat | StepStarted | StepProgress) -> bytes:
     """Writes a notice as it is sent."""
     return _ENCODER.encode(notice)
 
@@ -64,10 +79,33 @@ def decode_stop(raw: bytes) -> Stop | None:
         return None
 
 
+def decode_progress(raw: bytes) -> StepProgress | None:
+    """Reads a notice of progress; None for anything else."""
+    try:
+        notice = _PROGRESS_DECODER.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return notice if notice.kind == "step_progress" else None
+
+
 def step_started(work: Work, *, worker: str, at_us: int) -> StepStarted:
     """Makes the notice that an attempt has begun."""
     return StepStarted(
         kind="step_started", command=work.command, attempt=work.attempt, name=work.name, worker=worker, at_us=at_us
+    )
+
+
+def step_progress(work: Work, *, worker: str, at_us: int, fraction: float | None, text: str) -> StepProgress:
+    """Makes the notice of how far an attempt is."""
+    return StepProgress(
+        kind="step_progress",
+        command=work.command,
+        attempt=work.attempt,
+        name=work.name,
+        worker=worker,
+        at_us=at_us,
+        fraction=fraction,
+        text=text,
     )
 
 

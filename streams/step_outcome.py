@@ -29,6 +29,7 @@ from ..actors.failures import error_info
 from ..actors.limits import BODY_DEPTH_MAX, UNKNOWN_STEP_DELAY_US
 from ..actors.messages import NULL, Ref, StepResult, check_depth
 from ..actors.retry import retry_after_us
+from ..actors.signals import CompleteLater
 from ..actors.work import Work
 
 _CLOSE_MATCHES_MAX: Final = 3
@@ -48,7 +49,11 @@ class Failed(NamedTuple):
     retry_after_us: int | None = None
 
 
-StepOutcome: TypeAlias = Succeeded | Failed
+class Deferred(NamedTuple):
+    """The attempt has ended without a result: somebody else completes the step."""
+
+
+StepOutcome: TypeAlias = Succeeded | Failed | Deferred
 
 
 class PacksResult(Protocol):
@@ -75,11 +80,13 @@ def packed(signature: PacksResult, value: object, name: str) -> StepOutcome:
     return Succeeded(result)
 
 
-def raised(error: BaseException, *, now_us: int) -> Failed:
+def raised(error: BaseException, *, now_us: int) -> Failed | Deferred:
     """Describes what a step raised, whatever it is: `SystemExit` ends the attempt, not the worker.
 
     The traceback's first frame, the worker's own call of the step, is left out.
     """
+    if isinstance(error, CompleteLater):
+        return Deferred()
     trace = error.__traceback__
     if trace is not None and trace.tb_next is not None:
         error.__traceback__ = trace.tb_next
@@ -131,6 +138,12 @@ def timed_out(work: Work) -> Failed:
     return Failed(_info(TimeoutError, text, "step_timeout"))
 
 
+def silent(work: Work) -> Failed:
+    """The attempt said nothing for the step's `heartbeat_timeout`."""
+    text = f"step {work.name!r} gave no heartbeat for {work.heartbeat_us / 1_000_000:g} s"
+    return Failed(_info(TimeoutError, text, "heartbeat_timeout"))
+
+
 def cancelled(work: Work) -> Failed:
     """The run no longer waits for the step."""
     return Failed(_info(CancelledError, f"step {work.name!r} was cancelled", "cancelled"), is_retryable=False)
@@ -166,6 +179,16 @@ def result_body(
             started_at_us=started_at_us,
             ended_at_us=ended_at_us,
             deliveries=deliveries,
+        )
+    if isinstance(outcome, Deferred):
+        return StepResult(
+            command=work.command,
+            attempt=work.attempt,
+            token=work.token,
+            is_deferred=True,
+            worker=worker,
+            started_at_us=started_at_us,
+            ended_at_us=ended_at_us,
         )
     return StepResult(
         command=work.command,

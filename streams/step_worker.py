@@ -36,6 +36,7 @@ from ..actors.work import VERSION, Work, decode_work, version_of
 from .bodies import with_hosts
 from .dead_letter import dead_letter
 from .doubts import Doubts
+from .heartbeats import Heartbeats, forget_details, read_details
 from .held import Held, Identity
 from .intake import Intake
 from .lease import Lease, LoopLease
@@ -43,7 +44,7 @@ from .ports import Broker, Delivery, Outgoing
 from .results import Report, Results
 from .running_step import Bench, Catalogue, RunningStep
 from .step_notices import StepBeat, decode_stop, encode_notice, loads, step_started
-from .step_outcome import StepOutcome, Succeeded, result_body, too_large, unknown_step, worker_lost
+from .step_outcome import Failed, StepOutcome, Succeeded, result_body, too_large, unknown_step, worker_lost
 from .subjects import App
 from .telemetry import log
 from .threads import Threads
@@ -126,7 +127,7 @@ class StepWorker:
         owner = asyncio.current_task()
         assert owner is not None, "runs in a task"
         threads: Threads[StepOutcome] = Threads(loop)
-        self._bench = Bench(self._broker, self._app, loop, threads, owner)
+        self._bench = Bench(self._broker, self._app, loop, threads, self.worker_id, owner)
         self._steps = with_hosts(self._steps, self._bench)
         await self._check_queues()
         stops = await self._broker.listen(self._app.stop(RunKey("*", "*")), self._on_stop)
@@ -227,15 +228,17 @@ class StepWorker:
 
     async def _take_if_open(self, held: Held, work: Work, deliveries: int) -> None:
         is_open = await self._doubts.is_open(work)
+        is_again = deliveries > 1 or work.attempt > 1
+        details = await read_details(self._broker, self._app, work) if is_open and is_again else None
         if self._held.get(held.identity) is not held:
             return  # given up meanwhile
         if is_open:
-            self._run(held, work, deliveries)
+            self._run(held, work, deliveries, details)
         else:
             log("work.settled", step=work.name, run=work.key, command=work.command, attempt=work.attempt)
             self._on_stored([held])
 
-    def _run(self, held: Held, work: Work, deliveries: int) -> None:
+    def _run(self, held: Held, work: Work, deliveries: int, details: bytes | None = None) -> None:
         handed_out = deliveries + work.losses
         if handed_out > (work.recoveries_max or STEP_RECOVERIES_MAX):
             self._report(held, work, worker_lost(work, handed_out - 1))
@@ -254,6 +257,7 @@ class StepWorker:
             started_at_us=held.taken_at_us,
             on_end=self._on_end,
             on_exit=self._on_exit,
+            last_heartbeat=details,
         )
         held.running.start()
 
@@ -274,7 +278,16 @@ class StepWorker:
         if running.is_left_running:
             held.is_slot_kept = len(self._left) >= STEPS_LEFT_RUNNING_MAX
             self._left[running.key] = held
-        self._report(held, running.work, outcome)
+        voice = running.voice
+        if voice is not None and voice.is_dirty and isinstance(outcome, Failed):
+            self._tasks.start_soon(self._report_heard, held, running.work, outcome, voice)
+        else:
+            self._report(held, running.work, outcome)
+
+    async def _report_heard(self, held: Held, work: Work, outcome: StepOutcome, voice: Heartbeats) -> None:
+        """Stores the attempt's last words before its failure: the next attempt reads them."""
+        await voice.flush()
+        self._report(held, work, outcome)
 
     def _on_exit(self, running: RunningStep) -> None:
         held = self._left.pop(running.key)
@@ -284,6 +297,10 @@ class StepWorker:
         held.is_slot_kept = False
 
     def _report(self, held: Held, work: Work, outcome: StepOutcome) -> None:
+        running = held.running
+        if running is not None and not (isinstance(outcome, Failed) and outcome.is_retryable):
+            is_known = running.voice is not None and running.voice.has_stored
+            held.leaves_details = is_known or running.attempt.has_heard
         if isinstance(outcome, Succeeded) and len(outcome.result) > self._inline_bytes_max:
             prefix = f"{work.workflow}/{work.run}"
             self._results.add_stored_apart(
@@ -319,6 +336,8 @@ class StepWorker:
             broker.ack(held.reply)  # only here, after the result is durable (R18)
             del self._held[held.identity]
             self._settled.add(held.identity)
+            if held.leaves_details and held.work is not None:
+                self._tasks.start_soon(forget_details, broker, self._app, held.work)
             if not held.is_slot_kept:
                 held.intake.free(1)
         if len(self._settled) >= WORK_SETTLED_MAX:  # two generations forget cheaply, and never the last so many

@@ -171,6 +171,10 @@ class App(msgspec.Struct, frozen=True):
     def index_of(self, state: str, key: RunKey) -> str:
         return f"wf.{self.name}.index.{state}.{key.workflow}.{key.run}"
 
+    def details_of(self, key: RunKey, command: int | str) -> str:
+        """For what a step's heartbeats have said last; `*` for all steps of the run."""
+        return f"wf.{self.name}.index.details.{key.workflow}.{key.run}.{command}"
+
     # --- subjects read back ------------------------------------------------------------------------------------
     def read_mail(self, subject: str) -> MailAddress:
         """Reads a stored mailbox subject. The server stores literal `*` and `>` and any number of tokens.

@@ -28,7 +28,8 @@ from ..actors.registry import Registry
 from ..actors.signals import Blocked
 from .acks import Acks
 from .appends import Appends
-from .effects import Debt, Effects
+from .debt import Debt
+from .effects import Effects
 from .host import Host, Stats, TurnOptions
 from .letters import Detour, Letter, Unreadable, distinct
 from .loading import HELD_THE_LOOP, Loader, Suspicion
@@ -412,7 +413,19 @@ class Turns:
         for part in stored:
             if part.decision.verdicts:
                 await self._bury_refused(part)
+            if part.decision.records and part.actor.owed.inline and not is_late:
+                self._turns += 1
+                self._host.spawn(self._run_inline, part)
+            else:
+                self._settle(part)
+
+    async def _run_inline(self, part: Pending) -> None:
+        """Ends a turn whose effects take time; other runs do not wait for it (R7)."""
+        try:
+            await self._effects.run_inline(part.actor.key, part.actor.owed.inline, part.letters)
             self._settle(part)
+        finally:
+            self._end_turn()
 
     def _debt(self, part: Pending, *, is_repeat: bool) -> Debt:
         actor = part.actor

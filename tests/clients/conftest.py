@@ -12,7 +12,8 @@ from support.fleet import Fleet, running_fleet
 
 @pytest.fixture(scope="session")
 def fleet(nats_url: str) -> Iterator[Fleet]:
-    with running_fleet(nats_url, ["examples.orders", "examples.large_values", "examples.cart"]) as fleet:
+    modules = ["examples.orders", "examples.large_values", "examples.cart", "examples.contract"]
+    with running_fleet(nats_url, modules) as fleet:
         yield fleet
 
 

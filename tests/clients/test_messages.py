@@ -164,6 +164,23 @@ async def test_documented_body_is_applied(verb: str, body: str, wire: Wire, clie
             raise AssertionError(verb)
 
 
+@pytest.mark.parametrize("body", section("Completing a step").json)
+async def test_step_is_completed_by_a_plain_publish(body: str, wire: Wire, client: Client, tmp_path: Path) -> None:
+    """The documented body, with the token that the step has passed on in the place of the one shown."""
+    sent = json.loads(body)
+    run = f"token-{'failed' if 'error' in sent else 'completed'}"
+    await wire.send(run, "start", json.dumps({"args": [run, str(tmp_path)]}), workflow="contract")
+    await wait_run_events(client, "contract", run, "step.deferred")
+    workflow, named, command, attempt, secret = (tmp_path / run).read_text().split("/")
+    assert (workflow, named, len(secret)) == ("contract", run, len(sent["token"]))
+
+    filled = {**sent, "command": int(command), "attempt": int(attempt), "token": secret}
+    await wire.send(run, "step", json.dumps(filled), workflow="contract")
+
+    ended = await wait_run_events(client, "contract", run, "run.completed")
+    assert ended.data["result"].endswith("signed by nobody" if "error" in sent else "signed by ada")
+
+
 async def put_object(fleet: Fleet, name: str, data: bytes) -> None:
     async with await nats.connect(fleet.url) as connection:
         store = await connection.jetstream().object_store(fleet.app.values)

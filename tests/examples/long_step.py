@@ -24,7 +24,7 @@ def encode(target: str, frames: int) -> int:
     try:
         with path.open("wb") as file:
             for _ in range(frames):
-                attempt().raise_if_cancelled()
+                attempt().check_cancelled()
                 time.sleep(0.01)  # stands for computing
                 file.write(b"\0" * 1024)
     except asyncio.CancelledError:

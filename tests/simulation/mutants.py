@@ -15,7 +15,8 @@ from jetrun.actors.journal import Journal
 from jetrun.actors.names import RunKey
 from jetrun.actors.retry import RetryPolicy
 from jetrun.streams.appends import Appends
-from jetrun.streams.effects import Debt, Effects
+from jetrun.streams.debt import Debt
+from jetrun.streams.effects import Effects
 from jetrun.streams.held import Held
 from jetrun.streams.partition import Partition
 from jetrun.streams.ports import Delivery, Outgoing

@@ -14,7 +14,8 @@ import msgspec
 from jetrun.actors.actor import Actor
 from jetrun.actors.decision import Decision
 from jetrun.actors.names import RunKey
-from jetrun.streams.effects import Debt, Effects
+from jetrun.streams.debt import Debt
+from jetrun.streams.effects import Effects
 from jetrun.streams.loading import Loader
 from jetrun.streams.partition import Partition
 from jetrun.streams.ports import Delivery

@@ -15,7 +15,7 @@ from random import Random
 import msgspec
 
 from jetrun.actors.actor import Actor
-from jetrun.actors.commands import RunStep, StartTimer
+from jetrun.actors.commands import RunStep, due_of
 from jetrun.actors.decision import Owed
 from jetrun.actors.errors import ErrorInfo
 from jetrun.actors.journal import message_of
@@ -143,7 +143,7 @@ class Player:
     def _owe(self, owed: Owed) -> None:
         self.debts.append(owed)
         now_us = self.rig.actor.journal.now_us
-        for command in owed.steps:
+        for command in (*owed.steps, *owed.inline):
             self._work(command, 1, now_us)
         for command, retry in owed.retries:
             self._work(command, retry.attempt, retry.due_at_us)
@@ -255,7 +255,7 @@ def check_live(rig: LogRig) -> None:
 
 def check_time(rig: LogRig) -> None:
     """No timer fired early, none twice, and none that was not asked for (R14, I12)."""
-    due = {c.n: c.due_at_us for record in rig.records for c in record.commands if isinstance(c, StartTimer)}
+    due = {c.n: due_of(c) for record in rig.records for c in record.commands if due_of(c)}
     fired = [(n, record.at_us) for record in rig.records for n in record.fired]
     assert len({n for n, _ in fired}) == len(fired)
     assert [n for n, at_us in fired if due[n] > at_us] == []

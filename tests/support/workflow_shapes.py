@@ -33,6 +33,7 @@ from jetrun.actors.commands import RunStep
 from jetrun.actors.errors import ErrorInfo
 from jetrun.actors.messages import Body, Cancel, Hook, Pause, Resume, Terminate
 from support.hook_flows import counted, invited
+from support.limit_shapes import limits, no_luck
 
 from .talking_shapes import TALK, shelf
 
@@ -456,6 +457,8 @@ SHAPES: tuple[Shape, ...] = (
     Shape("generator", generator, (9,)),
     Shape("large", large, (300_000,)),
     Shape("background", background),
+    Shape("limits", limits, (3,)),
+    Shape("limits_missed", limits, (3,), answer=lambda c, attempt: no_luck(c) or plain(c, attempt), step_s=2.5),
     Shape("signals", signals, (), (_hook(2, "go", None),)),
     Shape("endless", endless),
     Shape("failing", failing, ("spoon",), answer=_out_of_stock),

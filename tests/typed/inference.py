@@ -14,7 +14,9 @@ from jetrun.actors import (
     TypedHook,
     UpdateCall,
     Workflow,
+    attempt,
     call,
+    complete_later,
     define_hook,
     define_query,
     define_update,
@@ -47,10 +49,20 @@ def count(words: list[str]) -> dict[str, int]:
     return {word: words.count(word) for word in words}
 
 
+@step
+async def resumed() -> int:
+    assert_type(attempt().last_heartbeat_as(Approval), Approval | None)
+    assert_type(attempt().completion_token, str)
+    attempt().heartbeat(Approval(ok=True, reviewer="ann"))
+    attempt().progress(0.5, "half-way")
+    complete_later()
+
+
 @workflow
 async def order(order_id: str, *, express: bool = False) -> str:
     assert_type(await charge(order_id, 4200), float)
     assert_type(await charge(order_id, cents=4200), float)
+    assert_type(await charge.options(queue="slow", retry_for="1h")(order_id, cents=4200), float)
     assert_type(await hook("approval", Approval), Approval)
     return f"{order_id} {express}"
 
@@ -149,6 +161,8 @@ async def client_side(client: Client) -> None:
     assert_type(await bill.result(), Approval | None)
     takes_any_handle(bill)
 
+    assert_type(await client.complete_step("token", Approval(ok=True, reviewer="ann")), None)
+    assert_type(await client.fail_step("token", ValueError()), None)
     assert_type(client.get(billing, "b-7"), RunHandle[Approval | None])
     assert_type(client.get("order/o-1"), RunHandle[Any])
     assert_type([run async for run in client.list(status="running", limit=5)], list[RunSummary])
@@ -228,3 +242,6 @@ async def asking(client: Client) -> None:
     assert_type(await run.query(define_query("other")), Any)
     assert_type((await run.status()).values, dict[str, Any])
     print(len(await run.query(history)))
+
+
+takes_definitions(billing, count.options(timeout="5s", on_failure={}))

@@ -335,7 +335,7 @@ def test_defect_in_a_fold_parks_the_run_and_not_the_worker(monkeypatch: pytest.M
     def explode(*_: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr("jetrun.actors.execution.Execution.resolve_step", explode)
+    monkeypatch.setattr("jetrun.actors.fold.resolve", explode)
     rig._check = False
     rig.step(2, "sent", at_s=2)
 
@@ -353,7 +353,7 @@ def test_defect_in_a_replay_parks_the_run_and_not_the_worker(monkeypatch: pytest
     def explode(*_: object) -> None:
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr("jetrun.actors.execution.Execution.resolve_step", explode)
+    monkeypatch.setattr("jetrun.actors.fold.resolve", explode)
     rig._check = False
     rig.load()
     rig.step(2, "sent", at_s=2)

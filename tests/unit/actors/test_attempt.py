@@ -43,12 +43,12 @@ def test_the_deadline_is_an_aware_time_or_none() -> None:
     assert make(deadline_at_us=1_500_000).deadline == datetime(1970, 1, 1, 0, 0, 1, 500_000, tzinfo=UTC)
 
 
-def test_raise_if_cancelled_ends_a_cancelled_step_alone() -> None:
+def test_check_cancelled_ends_a_cancelled_step_alone() -> None:
     """A sync step's loop ends by an exception that `except Exception` lets through."""
     one = make()
 
-    one.raise_if_cancelled()
+    one.check_cancelled()
     one.is_cancelled = True
 
     with pytest.raises(CancelledError, match="charge"):
-        one.raise_if_cancelled()
+        one.check_cancelled()

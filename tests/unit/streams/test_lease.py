@@ -38,6 +38,7 @@ class Row:
     def __init__(self, reply: str) -> None:
         self.reply = reply
         self.renewed_at_s = 0.0
+        self.lease_until_s = 0.0
 
 
 def test_short_work_is_never_renewed_and_long_work_once_a_period() -> None:
@@ -53,6 +54,18 @@ def test_short_work_is_never_renewed_and_long_work_once_a_period() -> None:
         renew(held, wire.broker, now_s=second, every_s=8)
 
     assert wire.sent == ["long"] * 3
+
+
+def test_work_whose_step_is_silent_is_let_go() -> None:
+    """A step that blocks the worker's loop cannot be given up there: another worker gets it."""
+    wire = Wire()
+    row = Row("silent")
+    row.lease_until_s = 20.0
+
+    for second in range(1, 41):
+        renew({(1, 1): row}, wire.broker, now_s=second, every_s=8)
+
+    assert wire.sent == ["silent"] * 2
 
 
 def test_the_newest_handle_is_renewed() -> None:

@@ -70,7 +70,7 @@ async def bench() -> AsyncGenerator[Bench]:
     threads: Threads[StepOutcome] = Threads(loop)
     owner = asyncio.current_task()
     assert owner is not None
-    yield Bench(MemoryBroker(MemoryServer(lambda: NOW_US)), APP, loop, threads, owner)
+    yield Bench(MemoryBroker(MemoryServer(lambda: NOW_US)), APP, loop, threads, "w1", owner)
     threads.close()
 
 
@@ -237,7 +237,7 @@ async def test_a_stopped_sync_step_sees_the_flag() -> None:
     def loop() -> None:
         begun.set()
         while True:
-            attempt().raise_if_cancelled()
+            attempt().check_cancelled()
             threading.Event().wait(0.001)
 
     async with bench() as on:
