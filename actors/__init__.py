@@ -30,6 +30,8 @@ from .hook_token import HookToken
 from .link import continue_as_new
 from .primitives import RunInfo, deprecate_patch, info, now, patched, random, shield, sleep, uuid4
 from .saga import Saga, saga
+from .schedule import Overlap, Schedule
+from .schedule_times import ScheduleSpec
 from .step import Step, step
 from .workflow import Call, Workflow, call, workflow
 
@@ -51,10 +53,13 @@ __all__ = [
     "NotDeterministic",
     "NotDurable",
     "NotInWorkflow",
+    "Overlap",
     "RetryableError",
     "RunInfo",
     "Saga",
     "SagaError",
+    "Schedule",
+    "ScheduleSpec",
     "Step",
     "StepFailed",
     "TypedHook",

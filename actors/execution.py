@@ -101,6 +101,8 @@ class Execution:
         self.inbox = Inbox()
         self.failures = 0
         self.cancel_reason: str | None = None
+        self.heard_us = started_at_us
+        """Server's time of the newest message: by how much it is ahead of `now`, the timers that fire are late."""
         self._cancel_waits = False
         self._shields = 0
         self._seed = seed
@@ -338,11 +340,12 @@ class Execution:
         """Makes a timer of the loop a command."""
         self.check_room()
         n = self._next
-        if self.decide(StartTimer(n=n, due_at_us=due_at_us, what=self._timer_kind)) is None:
+        recorded = self.decide(StartTimer(n=n, due_at_us=due_at_us, what=self._timer_kind))
+        if recorded is None:
             return
         handle.n = n
-        self.timers[n] = (due_at_us, handle)
-        heapq.heappush(self._due, (due_at_us, n))
+        self.timers[n] = (recorded.due_at_us, handle)
+        heapq.heappush(self._due, (recorded.due_at_us, n))
 
     def timer_cancelled(self, handle: LoopTimer) -> None:
         """Closes a timer's command."""

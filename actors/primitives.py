@@ -18,6 +18,7 @@ from .execution import Execution
 from .host import BodyHost, refuse_in_body, running_host
 from .loop import running_loop
 from .names import RunKey, check_token
+from .schedule import scheduled_at
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -43,6 +44,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Which try of the workflow this is, where `@workflow(max_retries=...)` lets it begin again."""
     parent: RunKey | None = None
     """The run that has started this one as its child."""
+    scheduled_at: datetime | None = None
+    """The time for which a schedule has started this run: what the schedule says, however late it is; None for other runs."""
 
 
 def execution_of(what: str) -> Execution:
@@ -123,7 +126,7 @@ def info() -> RunInfo:
             commands=host.steps_begun,
         )
     execution = execution_of("info()")
-    parent = execution.parent
+    parent = RunKey(execution.parent.workflow, execution.parent.run) if execution.parent is not None else None
     return RunInfo(
         app=execution.app,
         workflow=execution.key.workflow,
@@ -135,7 +138,8 @@ def info() -> RunInfo:
         should_continue_as_new=execution.records >= execution.workflow.records_warn,
         link=execution.link,
         attempt=execution.attempt,
-        parent=RunKey(parent.workflow, parent.run) if parent is not None else None,
+        parent=parent,
+        scheduled_at=scheduled_at(parent, execution.key.run),
     )
 
 

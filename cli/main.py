@@ -30,6 +30,7 @@ from . import (
     reindex,
     replay,
     runs,
+    schedules,
     server,
     start,
     tail,
@@ -67,6 +68,7 @@ app.command()(start.start)
 app.command()(tail.tail)
 app.add_typer(runs.app, name="runs")
 app.add_typer(hooks.app, name="hooks")
+app.add_typer(schedules.app, name="schedules")
 app.command()(queues.queues)
 app.command()(workers.workers)
 app.add_typer(dead.app, name="dead")
