@@ -18,7 +18,7 @@ from .execution import Execution
 from .host import BodyHost, refuse_in_body, running_host
 from .loop import running_loop
 from .names import RunKey, check_token
-from .schedule import scheduled_at
+from .schedule import scheduled_at, time_in
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -113,7 +113,7 @@ def uuid4() -> uuid.UUID:
 
 def info() -> RunInfo:
     """Tells which run this is. In a workflow with `durable=False`, `parent` and `code` are not known, `commands` counts the
-    steps that were begun, and `started_at` is when the worker was asked.
+    steps that were begun, `started_at` is when the worker was asked, and `scheduled_at` is read from the run's id.
     """
     host = _host()
     if host is not None:
@@ -124,6 +124,7 @@ def info() -> RunInfo:
             started_at=_instant(host.started_at_us),
             code="",
             commands=host.steps_begun,
+            scheduled_at=time_in(host.key.run),
         )
     execution = execution_of("info()")
     parent = RunKey(execution.parent.workflow, execution.parent.run) if execution.parent is not None else None

@@ -225,11 +225,19 @@ def run_id(schedule_id: str, at_us: int, mark: str = "") -> str:
 
 def scheduled_at(parent: RunKey | None, run: str) -> datetime | None:
     """Reads from a run's id the time for which a schedule has started it; None where no schedule has."""
-    found = _STAMP.fullmatch(run) if parent is not None and parent.workflow == SCHEDULE_WORKFLOW else None
+    return time_in(run) if parent is not None and parent.workflow == SCHEDULE_WORKFLOW else None
+
+
+def time_in(run: str) -> datetime | None:
+    """Reads a time from the id of a run that a schedule has started; None where none is there."""
+    found = _STAMP.fullmatch(run)
     if found is None:
         return None
     stamp, _, rest = found[1].partition("_")
-    moment = datetime.strptime(f"{stamp}+0000", "%Y%m%dT%H%M%S%z")
+    try:
+        moment = datetime.strptime(f"{stamp}+0000", "%Y%m%dT%H%M%S%z")
+    except ValueError:
+        return None  # somebody else's name
     return moment.replace(microsecond=int(rest or 0))
 
 

@@ -71,6 +71,7 @@ def test_only_runs_of_schedules_have_a_scheduled_time() -> None:
     assert scheduled_at(None, run) is None
     assert scheduled_at(RunKey("shop", "o-1"), run) is None
     assert scheduled_at(RunKey(SCHEDULE_WORKFLOW, "nightly"), "o-1") is None
+    assert scheduled_at(RunKey(SCHEDULE_WORKFLOW, "nightly"), "o-20271345T080000Z") is None
 
 
 def test_ids_leave_room_for_the_time() -> None:

@@ -32,6 +32,11 @@ async def job(length_s: float = 0) -> None:
     await sleep(length_s)
 
 
+@workflow(durable=False)
+async def quick() -> str:
+    return str(info().scheduled_at)
+
+
 @workflow(schedule=DAILY)
 async def declared() -> None: ...
 
@@ -235,6 +240,14 @@ async def test_a_workflow_that_nobody_knows_counts_as_failed() -> None:
         status = await app.client.schedules.get("odd")
         assert (status.runs, status.failed) == (1, 1)
         assert "nobody" in status.last_error
+
+
+async def test_a_workflow_without_a_log_of_steps_knows_its_time_too() -> None:
+    async with testing.app(quick) as app:
+        await app.client.schedules.create("q", quick.call(), DAILY)
+        await app.skip("10h")
+
+        assert await app.client.get(quick, "q-20270101T090000Z").result() == "2027-01-01 09:00:00+00:00"
 
 
 async def test_declared_schedules_follow_the_code_and_the_operator() -> None:
