@@ -15,6 +15,7 @@ from typing import Any, Final, assert_never
 import msgspec
 
 from .child import ChildHandle, adopt_child, start_child
+from .durations import duration_us
 from .errors import ChildFailed
 from .execution import Execution
 from .hook import hook
@@ -46,6 +47,7 @@ from .workflow import Call, Workflow, WorkflowOptions
 
 _TIMER: Final = "schedule"
 _FAR_US: Final = DELAY_US_MAX // 2
+_ERROR_CHARS_MAX: Final = 500
 
 
 async def run_schedule(state: ScheduleState) -> ScheduleState:
@@ -158,7 +160,9 @@ class _Keeper:
             return due_us
         self._caught_up += 1
         is_enough = self._caught_up > CATCH_UP_TIMES_MAX
-        horizon_us = heard_us if is_enough else heard_us - state.schedule.catch_up_us
+        # What is put off by jitter may be still to come, however long ago its time was.
+        put_off_us = 0 if spec.jitter is None else duration_us(spec.jitter, what="jitter")
+        horizon_us = heard_us if is_enough else heard_us - state.schedule.catch_up_us - put_off_us
         if due_us < horizon_us:
             state.missed += len(between(spec, state.settled_us, horizon_us, limit=MISSED_COUNTED_MAX))
             state.settled_us = horizon_us
@@ -238,9 +242,8 @@ class _Keeper:
                 state.cancelled += 1
             else:
                 state.failed += 1
-                state.last_error = f"{planned.run}: {failure.status}: {failure.error.type}: {failure.error.message}"[
-                    :500
-                ]
+                text = f"{planned.run}: {failure.status}: {failure.error.type}: {failure.error.message}"
+                state.last_error = text[:_ERROR_CHARS_MAX]
         else:
             state.completed += 1
         state.running[:] = [running for running in state.running if running.run != planned.run]

@@ -197,6 +197,19 @@ def test_jitter_puts_off_and_keeps_the_name(rig: Rig) -> None:
     assert rig.started == ["090000Z"]
 
 
+def test_what_jitter_puts_off_beyond_the_window_is_not_missed(rig: Rig) -> None:
+    """Neither when the schedule looks at its times again meanwhile."""
+    rig.begin(ScheduleSpec(every="12h", jitter="11h"), catch_up="10s")
+    rig.tick(4 * 3600)
+    ((_, due_us),) = rig.owed.timers
+    assert due_us > START_US + (4 * 3600 + 60) * SECOND
+    rig.order(UpdateOrder(overlap="buffer_one"), at_s=4 * 3600 + 30)
+    rig.tick((due_us - START_US) / SECOND)
+
+    assert rig.started == ["120000Z"]
+    assert rig.state.missed == 0
+
+
 def test_a_time_beyond_what_a_timer_can_reach_is_waited_for_in_steps(rig: Rig) -> None:
     far = datetime(2127, 1, 15, 8, tzinfo=UTC)
     rig.begin(ScheduleSpec(times=(far,)))
