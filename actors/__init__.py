@@ -33,6 +33,8 @@ from .link import continue_as_new
 from .primitives import RunInfo, deprecate_patch, info, now, patched, random, set_status, shield, sleep, uuid4
 from .query import QueryCall, QueryDefinition, define_query
 from .saga import Saga, saga
+from .schedule import Overlap, Schedule
+from .schedule_times import ScheduleSpec
 from .step import Step, step
 from .step_options import StepOptions
 from .update import UpdateCall, UpdateDefinition, define_update, updates_done
@@ -56,6 +58,7 @@ __all__ = [
     "NotDeterministic",
     "NotDurable",
     "NotInWorkflow",
+    "Overlap",
     "QueryCall",
     "QueryDefinition",
     "ReadOnly",
@@ -63,6 +66,8 @@ __all__ = [
     "RunInfo",
     "Saga",
     "SagaError",
+    "Schedule",
+    "ScheduleSpec",
     "Step",
     "StepFailed",
     "StepOptions",

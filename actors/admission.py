@@ -113,7 +113,8 @@ def _is_needed(message: Message, journal: Journal, execution: Execution | None) 
     body = message.body
     link = journal.link
     if link is not None and isinstance(body, (StepResult, ChildResult)) and body.command <= link.commands:
-        return False  # an earlier link's, which has ended with it
+        # An earlier link's, which has ended with it; but for a child that this one waits for, too.
+        return isinstance(body, ChildResult) and _is_adopted(body.command, execution)
     if isinstance(body, StepResult):
         return execution is None or body.command in execution.steps
     if isinstance(body, ChildResult):
@@ -130,6 +131,11 @@ def _is_needed(message: Message, journal: Journal, execution: Execution | None) 
     if isinstance(body, Pause):
         return journal.status != "paused"
     return True
+
+
+def _is_adopted(child: int, execution: Execution | None) -> bool:
+    """Tells whether a link may wait for a child that an earlier one has started."""
+    return execution is None or child in execution.children
 
 
 def _unneeded(message: Message, journal: Journal, execution: Execution | None) -> Verdict:

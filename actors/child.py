@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Generic, TypeVar, cast
 
-from .commands import ParentClose
+from .commands import ParentClose, StartChild
 from .errors import DefinitionError
 from .execution import Execution
 from .names import check_run_id, check_token
-from .open_child import OpenChild
+from .open_child import OpenChild, take_note
 from .primitives import execution_of
 from .workflow import Call
 
@@ -35,6 +35,11 @@ class ChildHandle(Generic[R]):
     def workflow(self) -> str:
         """The child's workflow."""
         return self._child.command.workflow
+
+    @property
+    def command(self) -> int:
+        """Number of the command that started it."""
+        return self._child.command.n
 
     @property
     def run_id(self) -> str:
@@ -91,3 +96,17 @@ def start_child(
     if app:
         check_token("app name", app)
     return ChildHandle(execution, execution.start_child(call, run_id, parent_close, app))
+
+
+def adopt_child(workflow: str, run_id: str, command: int) -> ChildHandle[object]:
+    """Waits for a child that an earlier link of this run has started by that command, and left alone (`abandon`).
+
+    Nothing is decided: it is the same child, under the number that its end names.
+    """
+    execution = execution_of("adopt_child()")
+    depth = execution.parent.depth + 1 if execution.parent is not None else 1
+    asked = StartChild(n=command, workflow=workflow, run=run_id, hash="", parent_close="abandon", depth=depth)
+    child = OpenChild(command=asked, result_type=object, future=execution.loop.create_future())
+    child.future.add_done_callback(take_note)
+    execution.children[command] = child
+    return ChildHandle(execution, child)

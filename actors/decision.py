@@ -249,7 +249,7 @@ def _asked_of_children(key: RunKey, last: Record, asked: Mapping[int, Command]) 
     """Finds in a log what its last decision asks of children that it gives up or cancels, as they were asked."""
     closed = {command.target for command in last.commands if isinstance(command, Close)}
     for command in last.commands:
-        child = asked[command.target] if isinstance(command, (Close, CancelChild)) else None
+        child = asked.get(command.target) if isinstance(command, (Close, CancelChild)) else None  # an earlier link's
         if not isinstance(child, StartChild):
             continue
         is_end = last.outcome is not None or last.continued is not None

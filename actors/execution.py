@@ -96,6 +96,8 @@ class Execution:
         self.status: StatusValues | None = None
         self.failures = 0
         self.cancel_reason: str | None = None
+        self.heard_us = started_at_us
+        """Server's time of the newest message: by how much it is ahead of `now`, the timers that fire are late."""
         self._cancel_waits = False
         self._shields = 0
         self._seed = seed
@@ -300,11 +302,12 @@ class Execution:
         """Makes a timer of the loop a command."""
         self.check_room()
         n = self._next
-        if self.decide(StartTimer(n=n, due_at_us=due_at_us, what=self._timer_kind)) is None:
+        recorded = self.decide(StartTimer(n=n, due_at_us=due_at_us, what=self._timer_kind))
+        if recorded is None:
             return
         handle.n = n
-        self.timers[n] = (due_at_us, handle)
-        self.await_time(due_at_us, n)
+        self.timers[n] = (recorded.due_at_us, handle)
+        self.await_time(recorded.due_at_us, n)
 
     def await_time(self, due_at_us: int, n: int) -> None:
         """Has `fire` called for a command at a time, while it is open."""

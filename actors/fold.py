@@ -121,6 +121,7 @@ class Fold:
         if self._execution.failure is not None:
             return
         if self.outcome is None and self.renewal is None:
+            self._execution.heard_us = max(self._execution.heard_us, message.at_us)
             self._advance(message.at_us)
         if self.outcome is not None or self.renewal is not None:
             self._leave(message)

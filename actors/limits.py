@@ -97,6 +97,27 @@ RETENTION_US: Final = 7 * 86_400 * 1_000_000
 FORGET_AFTER_US: Final = 30 * 86_400 * 1_000_000
 """An ended run's log is kept whole, then its terminal record, which keeps the id taken (R15)."""
 
+# --- schedules -------------------------------------------------------------------------------
+SCHEDULE_ID_MAX: Final = 96
+"""A schedule's id. With the time and a mark behind it, it is still a token: the id of the run that it starts."""
+
+CATCH_UP_US_MIN: Final = 10 * 1_000_000
+CATCH_UP_TIMES_MAX: Final = 1_000
+"""A delayed message comes up to a second late. After a gap so many times are caught up at most, the oldest ones; each costs
+a few commands of one record."""
+
+MISSED_COUNTED_MAX: Final = 1_000
+"""Times that a gap has missed are counted up to this; each costs some 50 µs while a worker's loop is held."""
+
+SCHEDULE_RUNS_MAX: Final = 1_000
+"""Runs of one schedule that are under way at once, or wait for their turn; more are skipped."""
+
+BACKFILL_TIMES_MAX: Final = 1_000
+"""Times of one backfill: they travel in one message."""
+
+SCHEDULE_COMMANDS_MAX: Final = 1_000
+"""Commands after which a schedule continues as new when none of its runs is under way; after three times as many in any case."""
+
 # --- the loop --------------------------------------------------------------------------------
 TURN_CALLBACKS_MAX: Final = 100_000
 """Callbacks of one turn; more is a workflow that never waits (R16)."""
@@ -348,6 +369,9 @@ SEND_PAUSE_S: Final = 0.3
 BEATS_LISTEN_S: Final = 1.2
 """In this time each worker has been heard."""
 
+ORDER_TIMEOUT_S: Final = 10.0
+"""How long a client waits until a schedule has taken what it was told."""
+
 assert TURN_BYTES_MAX < RECORD_BYTES_MAX
 assert 2 * RECORD_BYTES_MAX <= SERVER_PAYLOAD_BYTES_MAX
 assert VALUE_INLINE_BYTES_MAX < BODY_BYTES_MAX < RECORD_BYTES_MAX
@@ -361,6 +385,7 @@ assert PULL_TICK_S < PIN_PULL_EXPIRES_S < PIN_TIMEOUT_S
 assert OBJECT_CHUNK_BYTES < RECORD_BYTES_MAX < PUBLISH_BYTES_PENDING_MAX <= UNSENT_BYTES_MAX
 assert BEAT_S < BEATS_LISTEN_S
 assert KEY_BYTES <= 64
+assert SCHEDULE_ID_MAX + len("-20270101T000000_000000Z-012345") <= TOKEN_BYTES_MAX
 assert WAIT_SWEEP_S < READ_AGAIN_S
 assert QUERY_TRY_S < QUERY_PATIENCE_S
 assert STATUS_BYTES_MAX < RECORD_BYTES_MAX // 16

@@ -19,6 +19,7 @@ from .host import BodyHost, refuse_in_body, running_host
 from .loop import TimerHost, running_loop
 from .names import RunKey, check_token
 from .reading import Reading
+from .schedule import scheduled_at, time_in
 from .status import StatusValues
 from .values import encode
 
@@ -46,6 +47,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Which try of the workflow this is, where `@workflow(max_retries=...)` lets it begin again."""
     parent: RunKey | None = None
     """The run that has started this one as its child."""
+    scheduled_at: datetime | None = None
+    """The time for which a schedule has started this run: what the schedule says, however late it is; None for other runs."""
 
 
 def execution_of(what: str) -> Execution:
@@ -133,7 +136,7 @@ def uuid4() -> uuid.UUID:
 
 def info() -> RunInfo:
     """Tells which run this is. In a workflow with `durable=False`, `parent` and `code` are not known, `commands` counts the
-    steps that were begun, and `started_at` is when the worker was asked.
+    steps that were begun, `started_at` is when the worker was asked, and `scheduled_at` is read from the run's id.
     """
     host = _host()
     if host is not None:
@@ -144,9 +147,10 @@ def info() -> RunInfo:
             started_at=_instant(host.started_at_us),
             code="",
             commands=host.steps_begun,
+            scheduled_at=time_in(host.key.run),
         )
     execution = _readable("info()")
-    parent = execution.parent
+    parent = RunKey(execution.parent.workflow, execution.parent.run) if execution.parent is not None else None
     return RunInfo(
         app=execution.app,
         workflow=execution.key.workflow,
@@ -158,7 +162,8 @@ def info() -> RunInfo:
         should_continue_as_new=execution.records >= execution.workflow.records_warn,
         link=execution.link,
         attempt=execution.attempt,
-        parent=RunKey(parent.workflow, parent.run) if parent is not None else None,
+        parent=parent,
+        scheduled_at=scheduled_at(parent, execution.key.run),
     )
 
 

@@ -59,6 +59,10 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
             if isinstance(value, (Workflow, Step)):
                 self.add(cast("Workflow[..., Any] | Step[..., Any]", value))
 
+    def with_engine(self, *definitions: Workflow[..., Any]) -> Registry:
+        """Returns a registry that knows the engine's own workflows, too."""
+        return Registry(workflows={**self.workflows, **{one.name: one for one in definitions}}, steps=self.steps)
+
     def add(self, definition: Workflow[..., Any] | Step[..., Any]) -> None:
         """Adds one definition.
 

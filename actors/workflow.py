@@ -6,22 +6,27 @@ import inspect
 from collections.abc import Callable, Coroutine, Sequence
 from hashlib import blake2b
 from types import CodeType, FunctionType
-from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, overload
 
 import msgspec
 
 from .body import Body, body_of
 from .durations import Duration, duration_us
-from .errors import DefinitionError
+from .errors import DefinitionError, InvalidName, InvalidValue
 from .host import refuse_in_body
 from .limits import RECORDS_MAX, RECORDS_WARN, WORKFLOW_TAG_CHARACTERS_MAX, WORKFLOW_TAGS_MAX
 from .loop import running_loop
 from .names import check_token
 from .recovery import Recovery
 from .retry import RetryDelay, RetryPolicy
+from .schedule import AUTO_PREFIX, Schedule, check_schedule_id
+from .schedule_times import ScheduleSpec
 from .stand_ins import adopt_globals
 from .step import Step
 from .values import Signature, encode
+
+_RESERVED: Final = "jetrun-"
+"""Begins the names of the engine's own workflows."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,6 +59,8 @@ class WorkflowOptions(msgspec.Struct, frozen=True, kw_only=True):
     recovery: Recovery | None = None
     """Of its steps that do not say otherwise, or of the body."""
     tags: tuple[str, ...] = ()
+    schedule: Schedule | None = None
+    """Actor workers create it when they start."""
 
 
 class Workflow(Generic[P, R]):
@@ -81,6 +88,7 @@ class Workflow(Generic[P, R]):
         """With `durable=False`, the step that its code runs as."""
         self.root: Callable[P, Coroutine[Any, Any, R]] = function if body is None else body.ask
         """What a run of it runs on its deterministic loop."""
+        self.schedule = options.schedule
         self.signature = Signature.of(function, what=f"workflow {name}")
         self.code_hash = code_hash(function)
         self.__doc__ = function.__doc__
@@ -160,6 +168,7 @@ def workflow(
     recover_on_worker_loss: bool | None = None,
     max_recovery_attempts: int | None = None,
     tags: Sequence[str] = (),
+    schedule: Schedule | ScheduleSpec | None = None,
 ) -> WorkflowDecorator: ...
 def workflow(  # noqa: PLR0913  the options of a workflow, all by name
     function: Callable[..., Any] | None = None,
@@ -179,6 +188,7 @@ def workflow(  # noqa: PLR0913  the options of a workflow, all by name
     recover_on_worker_loss: bool | None = None,
     max_recovery_attempts: int | None = None,
     tags: Sequence[str] = (),
+    schedule: Schedule | ScheduleSpec | None = None,
 ) -> Any:
     """Makes an `async def` a workflow.
 
@@ -201,9 +211,12 @@ def workflow(  # noqa: PLR0913  the options of a workflow, all by name
         recover_on_worker_loss: Of its steps, where they do not say; with `durable=False`, of the whole. True by default.
         max_recovery_attempts: As above: times that it is run again; 3 by default.
         tags: At most 3 texts for lists and dashboards.
+        schedule: When it is started, without arguments. Actor workers create the schedule `auto-<name>` when they start,
+            or change it to what the code says; one that was paused stays paused, one that was deleted stays deleted.
 
     Raises:
         DefinitionError: The function is not an `async def`, or an option cannot work.
+        InvalidName: The name cannot be a token, or begins with `jetrun-`, which is the engine's own.
     """
 
     def build(target: Callable[..., Any]) -> Workflow[..., Any]:
@@ -211,6 +224,8 @@ def workflow(  # noqa: PLR0913  the options of a workflow, all by name
             shown = getattr(target, "__name__", repr(target))
             raise DefinitionError(f"workflow {shown!r} must be an `async def`; it orchestrates, steps do the work")
         workflow_name = check_token("workflow name", name if name is not None else target.__name__)
+        if workflow_name.startswith(_RESERVED):
+            raise InvalidName(f"workflow name {workflow_name!r} begins with {_RESERVED!r}, which is the engine's own")
         limit_us = 0 if max_duration is None else duration_us(max_duration, what=f"max_duration of {workflow_name!r}")
         what = f"workflow {workflow_name!r}"
         if not 1 <= records_warn < records_max <= RECORDS_MAX:
@@ -224,6 +239,7 @@ def workflow(  # noqa: PLR0913  the options of a workflow, all by name
         )
         body = _body(target, workflow_name, durable, queue, recovery)
         adopt_globals(target.__globals__)
+        planned = Schedule(spec=schedule) if isinstance(schedule, ScheduleSpec) else schedule
         options = WorkflowOptions(
             max_duration_us=limit_us,
             records_warn=records_warn,
@@ -231,8 +247,12 @@ def workflow(  # noqa: PLR0913  the options of a workflow, all by name
             retry=policy if policy.max_retries else None,
             recovery=recovery,
             tags=_checked_tags(what, tags),
+            schedule=planned,
         )
-        return Workflow(target, name=workflow_name, options=options, body=body)
+        made = Workflow(target, name=workflow_name, options=options, body=body)
+        if planned is not None:
+            _check_planned(made)
+        return made
 
     return WorkflowDecorator(build) if function is None else build(function)
 
@@ -268,6 +288,17 @@ def _checked_tags(what: str, tags: object) -> tuple[str, ...]:
                 f"{what}: tag {ascii(tag)[:80]}; use a printable text of 1 to {WORKFLOW_TAG_CHARACTERS_MAX} characters"
             )
     return cast("tuple[str, ...]", listed)
+
+
+def _check_planned(planned: Workflow[..., Any]) -> None:
+    """Refuses a schedule that could not start its workflow. Raises DefinitionError."""
+    if not isinstance(planned.schedule, Schedule):
+        raise DefinitionError(f"schedule of {planned.name!r} is no Schedule; write Schedule(spec=ScheduleSpec(...))")
+    try:
+        check_schedule_id(AUTO_PREFIX + planned.name)
+        planned.signature.pack((), {})
+    except (InvalidName, InvalidValue) as error:
+        raise DefinitionError(f"workflow {planned.name!r} cannot be scheduled: {error}; give defaults") from error
 
 
 def code_hash(function: Callable[..., Any]) -> str:

@@ -113,7 +113,9 @@ def read_address(run: str, name: str | None, payload: str | None) -> tuple[str, 
 
 
 async def list_hooks(connection: Connection, run: str | None) -> None:
-    """Prints hooks that are waited for."""
+    """Prints hooks that are waited for; of all runs: without those of schedules, which always wait."""
+    from ..actors.schedule import SCHEDULE_WORKFLOW
+
     if run is not None:
         from .lookup import find_run
 
@@ -123,7 +125,7 @@ async def list_hooks(connection: Connection, run: str | None) -> None:
     keys: list[RunKey] = []
     async with closing(connection.client.list()) as found:
         async for summary in found:
-            if not summary.ended_at_us:
+            if not summary.ended_at_us and summary.workflow != SCHEDULE_WORKFLOW:
                 keys.append(RunKey(summary.workflow, summary.run_id))
             if len(keys) == _READS_MAX:
                 rows += await _waits_of(connection, keys)

@@ -31,6 +31,7 @@ from . import (
     reindex,
     replay,
     runs,
+    schedules,
     server,
     start,
     tail,
@@ -71,6 +72,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(hooks.app, name="hooks")
 app.command()(query.query)
 app.command()(update.update)
+app.add_typer(schedules.app, name="schedules")
 app.command()(queues.queues)
 app.command()(workers.workers)
 app.add_typer(dead.app, name="dead")

@@ -107,9 +107,10 @@ def check_copies(out: Output, registry: Registry, copies: list[LogCopy]) -> int:
 def problem_of(registry: Registry, copy: LogCopy) -> str:
     """Says why a log does not replay; empty where it does."""
     from ..actors.replay import verify
+    from ..actors.schedule_run import SCHEDULES
     from ..actors.signals import Blocked
 
-    workflow = registry.workflows.get(copy.key.workflow)
+    workflow = registry.with_engine(SCHEDULES).workflows.get(copy.key.workflow)
     if not copy.records:
         return "no records: no such run, or its log is gone"
     if workflow is None:

@@ -51,6 +51,7 @@ def list_(
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=0, help="At most so many, the newest changes; 0 for all.")
     ] = 100,
+    schedules: Annotated[bool, typer.Option("--schedules", help="Schedules, too: they are runs themselves.")] = False,
     json: Json = False,
 ) -> None:
     """List runs from the index, the one that changed last at the end.
@@ -65,7 +66,11 @@ def list_(
     if workflow is not None:
         check_token("workflow name", workflow)
     began = None if since is None else parse_since(since)
-    connection.run(context, lambda connected: list_runs(connected, workflow, status, limit, began), is_json=json)
+    connection.run(
+        context,
+        lambda connected: list_runs(connected, workflow, status, limit, began, with_schedules=schedules),
+        is_json=json,
+    )
 
 
 @app.command()
@@ -165,9 +170,18 @@ def export(
 
 
 async def list_runs(
-    connection: Connection, workflow: str | None, status: str | None, limit: int, since: Since | None = None
+    connection: Connection,
+    workflow: str | None,
+    status: str | None,
+    limit: int,
+    since: Since | None = None,
+    *,
+    with_schedules: bool = False,
 ) -> None:
     """Prints runs; as JSON one after the other as they come, as a table the last `limit`."""
+    from ..actors.schedule import SCHEDULE_WORKFLOW
+
+    shown = with_schedules or workflow is not None
     out = connection.out
     wanted: Status | None = next((known for known in STATUSES if known == status), None)
     kept: deque[RunSummary] = deque(maxlen=limit or None)
@@ -175,7 +189,7 @@ async def list_runs(
     earliest_us = 0 if since is None else since.at_us(connection.broker.now_us())
     async with closing(connection.client.list(status=wanted, workflow=workflow)) as found:
         async for summary in found:
-            if summary.started_at_us < earliest_us:
+            if summary.started_at_us < earliest_us or (summary.workflow == SCHEDULE_WORKFLOW and not shown):
                 continue
             count += 1
             if out.is_json and not limit:

@@ -17,6 +17,7 @@ import msgspec
 
 from ..actors.errors import NotProvisioned
 from ..actors.registry import Registry
+from ..client.declaring import declare_schedules
 from ..client.settings import Settings
 from ..streams.actor_worker import ActorOptions, ActorWorker
 from ..streams.garbage import calm
@@ -55,6 +56,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
         what: What the ready line calls it: `actor worker`.
         has_begun: Waits until it serves.
         facts: What else the ready line says.
+        then: What it does once, beside its work, when it serves.
     """
 
     what: str
@@ -62,6 +64,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     worker: Worker
     has_begun: Callable[[], Awaitable[None]]
     facts: str
+    then: Callable[[], Awaitable[None]] | None = None
 
 
 async def serve_actors(
@@ -107,7 +110,13 @@ async def open_actors(
         js, app, registry, worker_id=worker_id, key=facts.key, partitions=facts.partitions, options=options
     )
     shown = f"app={app.name} workflows={','.join(sorted(registry.workflows)) or '-'}"
-    return Service(what="actor worker", worker_id=worker_id, worker=worker, has_begun=worker.wait_ready, facts=shown)
+
+    async def then() -> None:
+        await declare_schedules(js, app, registry)
+
+    return Service(
+        what="actor worker", worker_id=worker_id, worker=worker, has_begun=worker.wait_ready, facts=shown, then=then
+    )
 
 
 async def open_steps(
@@ -156,6 +165,8 @@ async def run_until_drained(service: Service) -> None:
     async def announce() -> None:
         await service.has_begun()
         print(f"ready: {service.what} {service.worker_id} {service.facts}", flush=True)
+        if service.then is not None:
+            await service.then()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(announce)

@@ -26,6 +26,7 @@ from ..actors.errors import (
 from ..actors.events import Event
 from ..actors.hook import TypedHook, define_hook
 from ..actors.hook_token import HookToken
+from ..actors.schedule_times import ScheduleSpec
 from ..actors.workflow import Call, call
 from ..streams.dead_letter import DeadLetter
 from .client import Client
@@ -33,6 +34,8 @@ from .fleet import QueueLoad, QueueState, Worker
 from .handle import RunHandle
 from .hooks import WaitingHook
 from .reader import RunEvent
+from .schedule_status import ScheduleStatus
+from .schedules import Schedules
 from .settings import Settings
 from .status import RunStatus, RunSummary
 
@@ -64,6 +67,9 @@ __all__ = [
     "RunStatus",
     "RunSummary",
     "RunTerminated",
+    "ScheduleSpec",
+    "ScheduleStatus",
+    "Schedules",
     "ServerLost",
     "Settings",
     "TypedHook",

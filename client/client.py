@@ -26,6 +26,7 @@ from .fleet import Fleet, QueueState, Worker
 from .handle import RunHandle
 from .hooks import WaitingHook
 from .reader import RunEvent
+from .schedules import Schedules
 from .session import Session
 from .settings import Settings
 from .starting import Starting
@@ -280,6 +281,11 @@ class Client:
         """Yields the events of all runs, of one workflow or any, from the first that is kept on into live; never ends."""
         pattern = "*" if workflow is None else check_token("workflow name", workflow)
         return self._session.reader.tail_all(pattern)
+
+    @property
+    def schedules(self) -> Schedules:
+        """The app's schedules: runs at times of the clock."""
+        return Schedules(self._session, self._catalog)
 
     # --- the fleet ----------------------------------------------------------------------------------
     async def workers(self) -> Sequence[Worker]:

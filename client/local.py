@@ -29,6 +29,7 @@ from ..streams.server import EmbeddedServer
 from ..streams.step_worker import StepWorker
 from ..streams.subjects import App
 from .client import Client
+from .declaring import declare_schedules
 from .definitions import Definition, collect
 
 CONCURRENCY: Final = 100
@@ -100,6 +101,7 @@ async def local(
                 tasks.start_soon(steps.run)
                 await actors.wait_ready()
                 await steps.ready.wait()
+                await declare_schedules(steps_broker, names, registry)
                 async with Client(await place.connect("local client"), app) as client:
                     try:
                         yield client

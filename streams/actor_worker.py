@@ -30,6 +30,7 @@ from ..actors.limits import (
 from ..actors.messages import Tick, encode_body
 from ..actors.names import RunKey
 from ..actors.registry import Registry
+from ..actors.schedule_run import SCHEDULES
 from .answers import Answers
 from .attempts import Attempts
 from .crash_note import CrashNote
@@ -107,7 +108,7 @@ class ActorWorker:
         self.inline: Final = InlineSteps(broker, app, (catalogue or registry).steps, worker=worker_id)
         self._broker = broker
         self._app = app
-        self._registry = registry
+        registry = self._registry = registry.with_engine(SCHEDULES)
         self._options = options
         self._key = key
         self._peers = Peers(worker_id)

@@ -14,10 +14,11 @@ import msgspec
 from ..actors.commands import StartChild
 from ..actors.decision import Owed
 from ..actors.errors import BadValue, BrokerError, ErrorInfo, NotProvisioned
-from ..actors.messages import Cancel, ChildResult, Parent, Ref, Start, Terminate, encode_body
+from ..actors.messages import NULL, Cancel, ChildResult, Parent, Ref, Start, Terminate, encode_body
 from ..actors.names import RunKey
 from ..actors.open_child import ChildEnd
 from ..actors.records import Outcome
+from ..actors.schedule import SCHEDULE_WORKFLOW
 from ..actors.work import CHILD_ATTEMPT, token
 from .ports import Broker, Outgoing
 from .subjects import App
@@ -59,8 +60,11 @@ class Family:
         ]
         if listener is not None and owed.outcome is not None and await self._is_there(self._app_of(listener.app)):
             parent = RunKey(listener.workflow, listener.run)
-            await self._hand_over(owed.outcome.ref, (self._app, key), (self._app_of(listener.app), parent))
-            messages.append(self._news(key, listener, owed.outcome))
+            outcome = owed.outcome
+            if listener.workflow == SCHEDULE_WORKFLOW:  # it reads no results, its log is not to hold them
+                outcome = msgspec.structs.replace(outcome, result=NULL, ref=None)
+            await self._hand_over(outcome.ref, (self._app, key), (self._app_of(listener.app), parent))
+            messages.append(self._news(key, listener, outcome))
         return messages
 
     def refusal(self, key: RunKey, parent: Parent, *, code: str, reason: str) -> Outgoing:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, assert_type
 
 from jetrun.actors import (
@@ -10,6 +12,8 @@ from jetrun.actors import (
     ChildHandle,
     HookStream,
     Saga,
+    Schedule,
+    ScheduleSpec,
     Step,
     TypedHook,
     UpdateCall,
@@ -22,6 +26,7 @@ from jetrun.actors import (
     define_update,
     hook,
     hook_stream,
+    info,
     saga,
     set_status,
     start_child,
@@ -30,7 +35,7 @@ from jetrun.actors import (
     workflow,
 )
 from jetrun.actors.records import Record
-from jetrun.client import Client, DeadLetter, Event, RunHandle, RunStatus, RunSummary, WaitingHook
+from jetrun.client import Client, DeadLetter, Event, RunHandle, RunStatus, RunSummary, ScheduleStatus, WaitingHook
 
 
 @dataclass
@@ -132,6 +137,28 @@ async def quick(words: list[str]) -> dict[str, int]:
 @workflow
 async def waits_for_quick(words: list[str]) -> None:
     assert_type(await quick(words), dict[str, int])
+
+
+@workflow(schedule=ScheduleSpec(cron="0 9 * * *", timezone="Europe/Lisbon"))
+async def report(kind: str = "daily") -> int:
+    assert_type(info().scheduled_at, datetime | None)
+    return 1
+
+
+@workflow(schedule=Schedule(spec=ScheduleSpec(every="1m"), overlap="buffer_one", catch_up="10s"))
+async def collect() -> None: ...
+
+
+async def scheduling(client: Client) -> None:
+    schedules = client.schedules
+    assert_type(report.call("weekly"), Call[int])
+    assert_type(await schedules.create("r", report.call(), ScheduleSpec(every="1h"), overlap="allow_all"), None)
+    assert_type(await schedules.get("r"), ScheduleStatus)
+    assert_type([one async for one in schedules.list()], list[ScheduleStatus])
+    assert_type(await schedules.trigger("r"), RunHandle[Any] | None)
+    end = datetime(2027, 1, 1, tzinfo=UTC)
+    assert_type(await schedules.backfill("r", end, end), Sequence[str])
+    assert_type((await schedules.get("r")).next_times(3), Sequence[datetime])
 
 
 async def client_side(client: Client) -> None:
