@@ -186,8 +186,8 @@ def refusals_of(log: Sequence[Record]) -> list[Verdict]:
     return [
         Verdict(message=message_of(folded), code=refusal.code, reason=refusal.reason)
         for record in (log if refused else ())
-        for folded in record.messages
-        if (refusal := refused.get((folded.source, folded.seq))) is not None
+        for folded in (*record.carried, *record.messages)
+        if (refusal := refused.pop((folded.source, folded.seq), None)) is not None
     ]
 
 
@@ -199,6 +199,7 @@ def owed_in(key: RunKey, log: Sequence[Record]) -> Owed:
     *_, (last, is_open_ended) = joined(log)
     if is_open_ended:
         return Owed()  # whoever makes the missing parts carries out all of them
+    refusals = refusals_of(log)
     log = since_last_link(log)
     asked = {command.n: command for record in log for command in record.commands}
     if last.outcome is not None or last.continued is not None:
@@ -213,11 +214,11 @@ def owed_in(key: RunKey, log: Sequence[Record]) -> Owed:
                 *_asked_of_children(key, last, asked),
                 *ends_of_children(key, status, children),
             ],
-            refused=refusals_of(log),
+            refused=refusals,
             answers=last.answers,
         )
     if last.undecided:
-        return Owed(parked=last.parked, refused=refusals_of(log))
+        return Owed(parked=last.parked, refused=refusals)
     closed = {command.target for command in last.commands if isinstance(command, Close)}
     open_now = [command for command in last.commands if command.n not in closed]
     earlier = [asked[n] for n in sorted(closed) if asked[n] not in last.commands]
@@ -240,7 +241,7 @@ def owed_in(key: RunKey, log: Sequence[Record]) -> Owed:
         child_ends=list(_asked_of_children(key, last, asked)),
         is_start=any(folded.verb == "start" for folded in last.messages),
         is_unparked=last.unparked,
-        refused=refusals_of(log),
+        refused=refusals,
         answers=last.answers,
     )
 

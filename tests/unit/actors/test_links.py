@@ -410,3 +410,20 @@ def test_unknown_record_fields_are_not_needed_by_runs_that_never_continue() -> N
     for raw, _ in rig.log:
         assert not {"link", "continued", "carried"} & set(msgspec.json.decode(raw))
     assert decode_record(rig.log[-1][0]).link is None
+
+
+def test_worker_without_the_code_finds_carried_hooks_among_the_dead() -> None:
+    """What its last decision refused may have come in an earlier link: it has to be buried all the same."""
+    rig = LogRig(collecting)
+    rig.start([])
+    kept = rig.message(hook_of("kept"), "other")
+    rig.feed(kept)
+    rig.hook("item", 1)
+    rig.hook("item", 2)
+    rig.feed(begin(rig))
+    rig.hook("item", "last")
+    assert [verdict.message.seq for verdict in rig.owed.refused] == [kept.seq]
+
+    rig.deploy(None)
+    assert [verdict.message.seq for verdict in rig.owed.refused] == [kept.seq]
+    assert [verdict.code for verdict in rig.owed.refused] == ["ended"]
