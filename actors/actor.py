@@ -203,7 +203,8 @@ class Actor:
     def has_grown_long(self, records: int) -> bool:
         """Tells whether with these newest records the run has passed the bound at which it should continue as new."""
         bound = self.workflow.records_warn if self.workflow is not None else RECORDS_WARN
-        return self.journal.k >= bound and self.journal.records - records < bound <= self.journal.records
+        count = self.journal.k - self.journal.first_k
+        return count - records < bound <= count
 
     @property
     def listener(self) -> Parent | None:
@@ -254,7 +255,7 @@ class Actor:
         if execution is None:
             continued = self.journal.continued
             execution = self._begin(workflow, messages[0])
-        execution.begin_decision(records=self.journal.records + 1)
+        execution.begin_decision(records=self.journal.k - self.journal.first_k + 1)
         fold = Fold(execution, objects=objects, is_paused=self.journal.is_paused)
         if continued is not None:
             fold.begin_link(continued)

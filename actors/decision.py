@@ -117,15 +117,17 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
             ],
             is_unparked=is_unparked,
             refused=fold.refused,
-            answers=_answers_of(execution),
+            answers=execution.desk.answers if execution.desk is not None else [],
         )
     decided, closed = execution.decided, execution.closed
     asked: list[RunStep] = []
     timers: list[tuple[str, int]] = []
+    has_inline = False
     for command in decided:
         if isinstance(command, RunStep):
             if command.n in execution.steps:
                 asked.append(command)
+                has_inline = has_inline or command.inline
                 if command.close_at_us:
                     timers.append((str(command.n), command.close_at_us))
         elif isinstance(command, StartTimer) and command.n in execution.timers:
@@ -133,7 +135,7 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
     limit_us = execution.workflow.max_duration_us
     if limit_us and (fold.has_started or is_unparked):  # where nobody knew the code, nobody knew the limit
         timers.append(("max", execution.started_at_us + limit_us))
-    queued, inline = split_inline(asked)
+    queued, inline = split_inline(asked) if has_inline else (asked, [])
     first = _first_of(execution)
     earlier = [(n, command) for n, command in closed.items() if n < first] if closed else []
     return Owed(
@@ -150,7 +152,9 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
         closed_timers=[
             *(n for n, command in earlier if command is None or command.close_at_us),
             *(n for n in execution.limits_over if n < first and n not in closed),
-        ],
+        ]
+        if earlier or execution.limits_over
+        else [],
         closed_steps=[command for _, command in earlier if command is not None],
         children=[c for c in decided if isinstance(c, StartChild) and c.n in execution.children]
         if execution.children
@@ -160,12 +164,8 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
         is_paused=fold.is_paused,
         is_unparked=is_unparked,
         refused=fold.refused,
-        answers=_answers_of(execution),
+        answers=execution.desk.answers if execution.desk is not None else [],
     )
-
-
-def _answers_of(execution: Execution) -> list[Answer]:
-    return execution.desk.answers if execution.desk is not None else []
 
 
 def ends_of_children(parent: RunKey, status: str, children: Iterable[StartChild]) -> list[ChildEnd]:

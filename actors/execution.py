@@ -64,6 +64,48 @@ class Execution:
         link: Which one of the run's chain this is; None for the first. Numbers of commands go on.
     """
 
+    # More attributes than instances share keys for (30): with a dict of its own each run would be dear. A query puts one in.
+    __slots__ = (
+        "__dict__",
+        "_cancel_waits",
+        "_due",
+        "_expected",
+        "_expected_is_open",
+        "_next",
+        "_patches",
+        "_random",
+        "_root",
+        "_seed",
+        "_shields",
+        "_timer_kind",
+        "_uuids",
+        "app",
+        "attempt",
+        "begun",
+        "cancel_reason",
+        "child_ends",
+        "children",
+        "closed",
+        "decided",
+        "desk",
+        "failure",
+        "failures",
+        "heard_us",
+        "inbox",
+        "key",
+        "limits_over",
+        "link",
+        "loop",
+        "parent",
+        "records",
+        "started_at_us",
+        "status",
+        "steps",
+        "timers",
+        "uploads",
+        "workflow",
+    )
+
     def __init__(
         self,
         workflow: Workflow[..., Any],
@@ -85,7 +127,7 @@ class Execution:
         self.started_at_us = started_at_us
         self.loop = Loop.create(self, started_at_us=started_at_us, number_base=base)
         self.begun: Start | None = None
-        """What it began with."""
+        """What it began with, where it may begin again."""
         self.failure: ReplayMismatch | None = None
         self.steps: dict[int, OpenStep] = {}
         self.timers: dict[int, tuple[int, LoopTimer]] = {}

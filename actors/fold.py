@@ -227,7 +227,8 @@ class Fold:
         self._start(body)
 
     def _start(self, start: Start) -> None:
-        self._execution.begun = start
+        if self._execution.workflow.retry is not None:
+            self._execution.begun = start
         if start.ref is None:
             self._execution.start(start.args, start.kwargs)
         else:

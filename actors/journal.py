@@ -45,6 +45,8 @@ class Journal:
         """Nothing may be appended any more: the log is purged, and whatever comes then begins a new one."""
         self.link: LinkMark | None = None
         """The link of its chain in which the run is; None for the first."""
+        self.first_k = 0
+        """Number of the record that has begun the link; `k` less this counts the link's records."""
         self.continued: Continued | None = None
         """How the link begins, until its first decision is made."""
         self.seen = Seen()
@@ -69,6 +71,7 @@ class Journal:
             raise BadLog(f"record {record.k} does not follow record {self.k} of {self.key}")
         if is_cut:
             self.link = record.link
+            self.first_k = record.link.k if record.link is not None else 0
         elif record.link is not self.link and not _is_same_link(record.link, self.link):
             raise BadLog(f"record {record.k} of {self.key} belongs to another link than record {self.k}")
         self.k, self.prev, self.seq = record.k, digest, seq
@@ -112,6 +115,7 @@ class Journal:
                 at_us=max(record.at_us, record.continued.due_at_us),
                 commands=record.summary.commands,
             )
+            self.first_k = record.k
             # Between its parts, messages may have been kept undecided: they come after what is carried.
             self.backlog = [*(folded for part, _ in parts for folded in part.carried), *self.backlog]
             self.seen = Seen.unpack(record.continued.seen)
@@ -139,11 +143,6 @@ class Journal:
     def has_kept_pause(self) -> bool:
         """Tells whether a pause has come that no decision has applied, and no resume after it."""
         return next((m.verb for m in reversed(self.backlog) if m.verb in ("pause", "resume")), "") == "pause"
-
-    @property
-    def records(self) -> int:
-        """Counts the records of the run's link."""
-        return self.k - self.link.k if self.link is not None else self.k
 
     @property
     def is_behind(self) -> bool:

@@ -40,7 +40,8 @@ class Recorder:
     @property
     def is_last(self) -> bool:
         """Tells whether the next record has to be the run's last."""
-        return self._journal.records >= self._records_max - 1 and self._journal.start is not None
+        journal = self._journal
+        return journal.k - journal.first_k >= self._records_max - 1 and journal.start is not None
 
     @property
     def too_long(self) -> Outcome:

@@ -46,7 +46,7 @@ def divide(
     verdicts: list[Verdict] = []
     taken: list[Message] = []
     start = journal.start
-    is_resting = bool(journal.rests_until_us)
+    is_resting = journal.continued is not None and journal.rests_until_us > 0
     is_kept = journal.status in ("paused", "parked") or start is None or is_resting
     size = 0
     ids: set[str] = set()

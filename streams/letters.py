@@ -58,7 +58,7 @@ def read_mail(app: App, actors_key: bytes, partition: int, delivery: Delivery) -
         key = address.key
         body = decode_body(address.verb, address.name, delivery.payload)
         _check_token(actors_key, key, body)
-        if names_link(key.run):
+        if "--" in key.run and names_link(key.run):
             return _detour(delivery, partition, address, body)
     except BadMessage as bad:
         return Unreadable(delivery, partition, key, bad.code, bad.reason)

@@ -432,7 +432,7 @@ class Turns:
         journal, owed = actor.journal, actor.owed
         is_old = is_repeat
         if actor.has_grown_long(len(part.seqs)):
-            log("run.long", logging.WARNING, run=actor.key, records=journal.records)
+            log("run.long", logging.WARNING, run=actor.key, records=journal.k - journal.first_k)
         if owed.is_start:
             self._host.on_started(actor.key, journal.started_at_us, is_new=len(part.seqs) == journal.k)
         if owed.outcome is not None:
