@@ -5,7 +5,7 @@ Try it; the second one is a part of itself, and ends at the depth limit:
     wfctl start weight '"bicycle"' --run-id bicycle --wait
     wfctl runs children weight/bicycle
     wfctl start estimate '"mirror"' --run-id mirror --wait
-    wfctl runs list --workflow weight
+    wfctl runs list --workflow weight --status failed
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ async def estimate(article: str) -> str:
     """Catches what fails however deep: an error comes up level by level, and keeps its class."""
     try:
         return f"{await weight(article)} g"
-    except NotInStock as error:
-        return f"not in stock: {error}"
+    except NotInStock:
+        return "something is not in stock"
     except ChildFailed as failed:
-        return f"cannot tell: {failed}"
+        return f"cannot tell: {failed.run} has {failed.status}"
