@@ -2,8 +2,8 @@
 
 Try it:
     wfctl dev -m tests.examples.long_step
-    wfctl start film '"film.mkv"' 500 --wait
-    wfctl start film '"other.mkv"' 100000 --run-id other
+    wfctl start film '"/tmp/film.mkv"' 500 --wait
+    wfctl start film '"/tmp/other.mkv"' 100000 --run-id other
     wfctl runs cancel film/other
 """
 

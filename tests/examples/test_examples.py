@@ -14,7 +14,9 @@ import pytest
 
 from examples.conftest import EXAMPLES
 from jetrun.actors.registry import Registry
+from jetrun.cli import exits
 from jetrun.cli.arguments import parse_args
+from jetrun.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW = re.compile(r"^\| [^*].* \| \[(\w+)\.py\]\(\1\.py\) \| `(test_\w+)` \|$", re.MULTILINE)
@@ -51,6 +53,12 @@ def test_modules_are_found_under_the_names_that_the_docstrings_use() -> None:
 
     assert ran.stderr == ""
     assert sorted(names) == [f"tests.examples.{name}" for name in EXAMPLES]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_commands_of_the_docstring_are_commands(name: str) -> None:
+    """With `--help` the line is read, and refused where there is no such command or option; nothing is done."""
+    assert [command for command in commands(name) if main([*command, "--help"]) != exits.DONE] == []
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
