@@ -37,7 +37,7 @@ _SHOWN: Final[dict[Moment, str]] = {
 
 
 class CrashPoint(msgspec.Struct, frozen=True):
-    """Where a worker is crashed: after the so-manieth record or step call of the run."""
+    """Where a worker is crashed: after the so-manieth record or step call, those of children included."""
 
     moment: Moment
     number: int
@@ -90,8 +90,10 @@ class _Trial(msgspec.Struct, kw_only=True):
     answers: list[str] = []
     """To updates, in the order of the log."""
     records: int = 0
+    moments: int = 0
+    """Records of the run and of those that it has started."""
     calls: list[StepCall] = []
-    may_repeat: set[int] = set()
+    may_repeat: set[tuple[RunKey, int]] = set()
     """Commands whose work was out when the step worker was crashed."""
     broken: str = ""
     """Why it came to no end."""
@@ -109,10 +111,10 @@ def survives_every_crash(
 ) -> CrashSweep:
     """Runs a workflow once, and then once for every moment at which a worker may crash; checks that nothing differs.
 
-    After every record of the log the actor worker is crashed, once before the record's effects and once before its
-    acks; after every call of a step the step worker. Time is the same in all runs. Compared are the outcome, the
-    commands decided, the answers to updates, and how often each attempt of a step was run: a crash of the actor worker repeats none, one of
-    the step worker only what was in its hands.
+    After every record, those of children included, the actor worker is crashed, once before the record's effects and
+    once before its acks; after every call of a step the step worker. Time is the same in all runs. Compared are the
+    outcome, the commands decided, the answers to updates, and how often each attempt of a step was run: a crash of the
+    actor worker repeats none, one of the step worker only what was in its hands.
 
     Args:
         definitions: As of `app`; without them the workflow is looked for among the loaded modules.
@@ -129,7 +131,7 @@ def survives_every_crash(
     plain = trials.run(None)
     points: list[CrashPoint] = []
     if not plain.broken:
-        for number in range(1, plain.records + 1):
+        for number in range(1, plain.moments + 1):
             points += [CrashPoint("append", number), CrashPoint("effects", number)]
         if step_crashes == "each":
             points += [CrashPoint("step", number) for number in range(1, len(plain.calls) + 1)]
@@ -183,7 +185,7 @@ class _Trials:
                     await handle.result()
                 await under_test.until_settled()
                 log = await handle.log()
-                trial.records = len(log)
+                trial.records, trial.moments = len(log), len(under_test.twin.records())
                 trial.commands = [describe(command) for record in log for command in record.commands]
                 trial.answers = [_answered(answer) for record in log for answer in record.answers]
                 trial.outcome = _ending(log[-1].outcome)
@@ -193,7 +195,7 @@ class _Trials:
             trial.broken = f"{type(error).__name__}: {error}"
         trial.calls = under_test.calls()
         if trial.may_repeat:  # a body begins again, and its steps with it
-            trial.may_repeat |= {call.command for call in trial.calls if call.is_in_place}
+            trial.may_repeat |= {_command_of(call) for call in trial.calls if call.is_in_place}
         return trial
 
 
@@ -256,18 +258,22 @@ def _compare(plain: _Trial, trial: _Trial) -> list[str]:
         texts.append(f"updates were answered by {trial.answers}, without a crash by {plain.answers}")
     wanted_calls, found_calls = (Counter(map(_call_key, one.calls)) for one in (plain, trial))
     for key in sorted(wanted_calls | found_calls):
-        step, command, attempt = key
+        command, step, attempt = key
         wanted_count, found_count = wanted_calls[key], found_calls[key]
         if not wanted_count <= found_count <= wanted_count + (command in trial.may_repeat):
             texts.append(
-                f"attempt {attempt} of step {step!r} (command {command}) ran {found_count} times, "
+                f"attempt {attempt} of step {step!r} (command {command[1]} of {command[0]}) ran {found_count} times, "
                 f"without a crash {wanted_count} times"
             )
     return texts
 
 
-def _call_key(call: StepCall) -> tuple[str, int, int]:
-    return (call.step, call.command, call.attempt)
+def _call_key(call: StepCall) -> tuple[tuple[RunKey, int], str, int]:
+    return (_command_of(call), call.step, call.attempt)
+
+
+def _command_of(call: StepCall) -> tuple[RunKey, int]:
+    return (RunKey(call.workflow, call.run_id), call.command)
 
 
 def _answered(answer: Answer) -> str:

@@ -100,10 +100,10 @@ class Twin:
         work = (self._left(APP.work, APP.queue_consumer(queue)) for queue in self._queues)
         return sum(work) + inline.running <= self._stage.running and not any(fired)
 
-    def work_in_hand(self) -> set[int]:
-        """Returns the commands whose work is out and not acked."""
+    def work_in_hand(self) -> set[tuple[RunKey, int]]:
+        """Returns the commands whose work is out and not acked, with their runs."""
         work = self._server.stream(APP.work).select(f"wf.{APP.name}.work.>")
-        return {int(stored.subject.rpartition(".")[2]) for stored in work}
+        return {(RunKey(workflow, run), int(n)) for *_, workflow, run, n in (one.subject.split(".") for one in work)}
 
     def records(self) -> list[tuple[RunKey, Record]]:
         """Returns all records of all runs, in the order in which they were stored."""

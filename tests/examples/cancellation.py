@@ -1,9 +1,10 @@
 """Cancellation: the running step is told to stop, the workflow cleans up under a shield and ends as cancelled.
 
-Try it:
+Try it; the second cancel finds the run ended, and changes nothing:
     wfctl dev -m tests.examples.cancellation
     wfctl start training '"cats"' --run-id t-1
-    wfctl runs cancel training/t-1 --reason "found a better one"
+    wfctl runs cancel training/t-1 --reason "found a better one" --wait
+    wfctl runs cancel training/t-1
     wfctl runs log training/t-1
 """
 

@@ -2,7 +2,9 @@
 
 Try it:
     wfctl dev -m tests.examples.long_step
-    wfctl start film '"film.raw"' 500 --wait
+    wfctl start film '"/tmp/film.mkv"' 500 --wait
+    wfctl start film '"/tmp/other.mkv"' 100000 --run-id other
+    wfctl runs cancel film/other
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 Try it:
     wfctl dev -m tests.examples.reports
     wfctl start weekly_report '"north"' --kwargs '{"weeks": 52}' --run-id north
+    wfctl start standing_report '"south"' --kwargs '{"week": "PT5S"}' --run-id south
+    wfctl runs chain standing_report/south
+    wfctl runs cancel standing_report/south
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from jetrun.actors import info, now, sleep, step, workflow
+from jetrun.actors import continue_as_new, info, now, sleep, step, workflow
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -45,3 +48,13 @@ async def weekly_report(shop: str, weeks: int = 52, week: timedelta = timedelta(
         reports.append(report)
         since = until
     return reports
+
+
+@workflow
+async def standing_report(shop: str, since: datetime | None = None, week: timedelta = timedelta(days=7)) -> None:
+    """Reports every week until it is cancelled: a link per report, so that the log stays short for ever."""
+    since = since or info().started_at
+    until = since + week
+    await sleep(until)
+    await send_report(shop, Report(since, until, await count_sales(shop, since, until), made_at=now()))
+    continue_as_new(shop, until, week)

@@ -24,6 +24,17 @@ async def test_cancel_cleans_up(client: Client) -> None:
     assert kinds(events[told:])[-1] == "run.cancelled"
 
 
+async def test_what_has_ended_stays_as_it_is(client: Client) -> None:
+    """A cancel that comes too late says how the run had ended."""
+    run = await client.start(training.call("mice", epochs=0), run_id="t-3")
+    assert await run.result() == 1.0
+    before = await run.events()
+
+    assert await run.cancel(reason="too late") == "completed"
+    assert await run.cancel(reason="too late", wait=True) == "completed"
+    assert await run.events() == before
+
+
 async def test_terminate_does_not(client: Client) -> None:
     """For what does not even clean up any more."""
     run = await client.start(training.call("dogs"), run_id="t-2")

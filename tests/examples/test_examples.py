@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -13,9 +14,12 @@ import pytest
 
 from examples.conftest import EXAMPLES
 from jetrun.actors.registry import Registry
+from jetrun.cli import exits
 from jetrun.cli.arguments import parse_args
+from jetrun.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
+ROW = re.compile(r"^\| [^*].* \| \[(\w+)\.py\]\(\1\.py\) \| `(test_\w+)` \|$", re.MULTILINE)
 
 
 def commands(name: str) -> list[list[str]]:
@@ -28,8 +32,16 @@ def option(command: list[str], name: str) -> str | None:
     return command[command.index(name) + 1] if name in command else None
 
 
-def test_there_are_at_least_ten() -> None:
-    assert len(EXAMPLES) >= 10
+def test_table_of_the_readme_names_every_example_and_its_tests() -> None:
+    """Who looks for something finds the file, and the test that shows it; no example is left out."""
+    text = (ROOT / "tests" / "examples" / "README.md").read_text("utf-8")
+    rows = ROW.findall(text)
+
+    assert len(rows) == sum(".py](" in line for line in text.splitlines() if line.startswith("|"))
+    assert sorted({name for name, _ in rows}) == EXAMPLES
+    for name, test in rows:
+        source = (ROOT / "tests" / "examples" / f"test_{name}.py").read_text("utf-8")
+        assert f"def {test}(" in source, (name, test)
 
 
 def test_modules_are_found_under_the_names_that_the_docstrings_use() -> None:
@@ -41,6 +53,12 @@ def test_modules_are_found_under_the_names_that_the_docstrings_use() -> None:
 
     assert ran.stderr == ""
     assert sorted(names) == [f"tests.examples.{name}" for name in EXAMPLES]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_commands_of_the_docstring_are_commands(name: str) -> None:
+    """With `--help` the line is read, and refused where there is no such command or option; nothing is done."""
+    assert [command for command in commands(name) if main([*command, "--help"]) != exits.DONE] == []
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 import pytest
 
-from examples.reports import weekly_report
+from examples.reports import standing_report, weekly_report
 from jetrun.client import Client
-from support.story import scheduled
+from support.story import scheduled, wait_run_events
 
 
 @pytest.mark.slow
@@ -23,3 +23,15 @@ async def test_reports_follow_each_other_without_gap_or_drift(client: Client) ->
     assert all(earlier.until == later.since for earlier, later in pairwise(reports))
     assert all(report.made_at >= report.until for report in reports)
     assert scheduled(await run.events()) == ["count_sales", "send_report"] * 3
+
+
+async def test_standing_report_goes_on_link_by_link(client: Client) -> None:
+    """Each link holds one report, and begins where the one before ended."""
+    run = await client.start(standing_report.call("south", week=timedelta(milliseconds=300)), run_id="south")
+    await wait_run_events(client, "standing_report", "south", "run.continued", 3)
+
+    assert await run.cancel(wait=True) == "cancelled"
+    events = await run.events()
+    reports = [event.data["args"][1] for event in events if event.data.get("name") == "send_report"]
+    assert all(earlier["until"] == later["since"] for earlier, later in pairwise(reports))
+    assert [link.status for link in await run.chain()][:3] == ["continued"] * 3

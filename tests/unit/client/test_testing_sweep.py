@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from examples.bill_of_materials import weight
 from examples.cart import Receipt, add_item, cart, check_out
 from examples.orders import order
 from jetrun.client import testing
@@ -74,6 +75,14 @@ def test_a_difference_of_answers_is_told() -> None:
     """What a caller was told is part of what must not differ."""
     with pytest.raises(testing.CrashSweepFailed, match="updates were answered by"):
         testing.survives_every_crash(forgetful.call(), updates=[count_up.call(), count_up.call()])
+
+
+def test_children_are_crashed_too() -> None:
+    """At each of their records and steps; two that run the same step side by side are told apart."""
+    sweep = testing.survives_every_crash(weight.call("wheel"))
+
+    records, calls = 3 + 2 * 3, 1 + 2 * 2
+    assert (sweep.records, sweep.crashes) == (3, 2 * records + calls)
 
 
 def test_code_that_is_not_deterministic_is_found() -> None:
