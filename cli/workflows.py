@@ -151,6 +151,8 @@ def show_workflow(out: Output, workflow: Workflow[..., Any]) -> None:
                 "parameters": parameters,
                 "max_duration_us": workflow.max_duration_us or None,
                 "max_retries": retries,
+                "durable": workflow.is_durable,
+                "tags": list(workflow.tags),
                 "code": workflow.code_hash,
                 "about": about,
             }
@@ -163,6 +165,8 @@ def show_workflow(out: Output, workflow: Workflow[..., Any]) -> None:
         ("module", workflow.__module__),
         ("max_duration", longest),
         ("max_retries", str(retries)),
+        ("durable", "yes" if workflow.is_durable else "no: one record for the whole code"),
+        ("tags", ", ".join(workflow.tags) or "-"),
         ("code", workflow.code_hash),
     ]
     for name, value in facts:

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from jetrun.actors import hook, sleep, step, workflow
+from jetrun.actors import hook, sleep, start_child, step, workflow
+from jetrun.actors.errors import ErrorInfo
 from jetrun.actors.events import Event, events_of
 from jetrun.actors.messages import Pause
 from support.log_rig import LogRig, hook_body, result_body
@@ -76,6 +77,37 @@ def test_events_say_what_they_are_about() -> None:
     assert completed.data["result"] == 100
     assert (opened.text, opened.data["type"]) == ("go", "int")
     assert timer.data["what"] == "hook"
+
+
+def test_children_and_their_ends_are_told() -> None:
+    """Whoever reads the parent's story learns how each of them ended, and why."""
+
+    @workflow
+    async def parent() -> int:
+        for n in range(5):
+            start_child(order.call(n)).cancel("enough" if n == 4 else "")
+        await hook("over")
+        return 0
+
+    rig = LogRig(parent)
+    rig.start()
+    rig.child(1, 7)
+    rig.child(3, ErrorInfo(type="OSError", message="no luck"))
+    for n, end in ((5, "cancelled"), (7, "terminated"), (9, "refused")):
+        rig.child(n, status=end)
+
+    told = [event for event in story(rig) if event.kind.startswith("child.")]
+    assert [event.kind for event in told if event.kind == "child.started"] == ["child.started"] * 5
+    assert told[9].text == "child 9 enough"
+    assert [(event.kind, event.n) for event in told[10:]] == [
+        ("child.completed", 1),
+        ("child.failed", 3),
+        ("child.cancelled", 5),
+        ("child.terminated", 7),
+        ("child.refused", 9),
+    ]
+    assert (told[0].data["run"], told[9].kind) == ("parent-r-1-1", "child.cancel_requested")
+    assert (told[10].data["result"], told[11].text) == (7, "OSError: no luck")
 
 
 def test_an_interruption_is_told_before_what_came_of_it() -> None:

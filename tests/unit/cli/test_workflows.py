@@ -28,7 +28,7 @@ class Item(msgspec.Struct):
     count: int = 1
 
 
-@workflow(max_duration="7d")
+@workflow(max_duration="7d", tags=["billing", "eu"])
 async def order(item: str, count: int = 1, *, note: str | None = None) -> str:
     """Orders something.
 
@@ -130,7 +130,7 @@ def test_list_shows_signatures() -> None:
 
 
 def test_info_shows_all_that_the_code_says() -> None:
-    """Parameters, limit, module and docstring."""
+    """Parameters, limit, tags, module and docstring."""
     text, data = io.StringIO(), io.StringIO()
 
     show_workflow(Output(stream=text), order)
@@ -139,11 +139,14 @@ def test_info_shows_all_that_the_code_says() -> None:
     lines = [line.split() for line in text.getvalue().splitlines()]
     assert ["max_duration:", "7d0h"] in lines
     assert ["max_retries:", "0"] in lines
+    assert ["durable:", "yes"] in lines
+    assert ["tags:", "billing,", "eu"] in lines
     assert ["item", "str", "required", "-"] in lines
     assert ["count", "int", "1", "-"] in lines
     assert ["And", "says", "so."] in lines
     shown = json.loads(data.getvalue())
     assert shown["max_duration_us"] == 7 * 86_400_000_000
+    assert (shown["durable"], shown["tags"]) == (True, ["billing", "eu"])
     assert shown["parameters"][0] == {"name": "item", "type": "str", "required": True}
     assert shown["about"] == "Orders something.\n\nAnd says so."
 
