@@ -73,6 +73,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             creds_file=self.creds or None,
         )
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """What another program's environment has to hold for the same settings; secrets included."""
+        values = {name: getattr(self, name) for name in ("url", "app", "user", "password", "token", "creds")}
+        return {BY_NAME[name].variable: value for name, value in values.items() if value}
+
     def __repr__(self) -> str:
         return f"Settings(url={mask_url(self.url)!r}, app={self.app!r}, user={self.user!r}, creds={self.creds!r})"
 

@@ -33,7 +33,7 @@ async def inspection(site: str) -> str:
 
 @step(max_retries=3, retry_delay="100ms", timeout="10m")
 async def start_inspections(file: str) -> list[str]:
-    """Finds its server as all clients do, by environment or file. Its line goes down once, when all is started."""
+    """Its client finds the server and app of the worker that runs it. Its line goes down once, when all is started."""
     prefix = attempt().idempotency_key.replace("/", "-")
     sites = Path(file).read_text("utf-8").split()
     async with await Client.connect() as client:

@@ -27,14 +27,13 @@ class Fleet(NamedTuple):
 def running_fleet(url: str, modules: Sequence[str]) -> Generator[Fleet]:
     """Provisions an app for the modules and serves it until the end of the block, as an operator would with `wfctl`."""
     app = App(f"t{secrets.token_hex(5)}")
-    env = {"JETRUN_URL": url, "JETRUN_APP": app.name}  # rather than options: clients in steps read it, too
-    code = [part for module in modules for part in ("-m", module)]
+    where = ("--url", url, "--app", app.name, *(part for module in modules for part in ("-m", module)))
 
     async def begin(processes: Processes) -> Fleet:
-        provision = processes.start_wfctl("provision", *code, env=env)
+        provision = processes.start_wfctl("provision", *where)
         assert await provision.wait_ended() == 0, provision.output
-        actors = processes.start_wfctl("worker", "actors", *code, env=env)
-        steps = processes.start_wfctl("worker", "steps", *code, env=env)
+        actors = processes.start_wfctl("worker", "actors", *where)
+        steps = processes.start_wfctl("worker", "steps", *where)
         for worker in (actors, steps):
             await worker.wait_line("^ready: ")
         return Fleet(url, app, actors, steps)
