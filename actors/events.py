@@ -128,7 +128,8 @@ def _message(record: Record, folded: Folded) -> Iterator[Event]:
     body = msgspec.json.decode(folded.body, type=_BodyView)
     match folded.verb:
         case "start":
-            yield event("run.started", _shown(body.args, body.ref), args=_plain(body.args, body.ref))
+            args = _plain(body.args, body.ref)
+            yield event("run.started", _shown(body.args, body.ref), args=args, **_named(body.kwargs))
         case "hook":
             kind = "message.kept" if record.undecided else "hook.received"
             yield event(
@@ -179,7 +180,8 @@ def _command(record: Record, command: Command) -> Event:
         case RunStep():
             shown = _shown(command.args, command.ref)
             args = _plain(command.args, command.ref)
-            return event("step.scheduled", f"{command.name} {shown}", name=command.name, queue=command.queue, args=args)
+            data = {"name": command.name, "queue": command.queue, "args": args, **_named(command.kwargs)}
+            return event("step.scheduled", f"{command.name} {shown}", **data)
         case StartTimer():
             text = f"{command.what} until {format_instant(command.due_at_us)}"
             return event("timer.started", text, due_at_us=command.due_at_us, what=command.what)
@@ -189,7 +191,8 @@ def _command(record: Record, command: Command) -> Event:
             key = command.address
             args = _plain(command.args, command.ref)
             text = f"{key} {_shown(command.args, command.ref)}"
-            return event("child.started", text, workflow=command.workflow, run=command.run, args=args)
+            data = {"workflow": command.workflow, "run": command.run, "args": args, **_named(command.kwargs)}
+            return event("child.started", text, **data)
         case CancelChild():
             return event(
                 "child.cancel_requested", f"child {command.target} {command.reason}".rstrip(), target=command.target
@@ -208,9 +211,7 @@ def _renewed(record: Record, continued: Continued) -> Event:
         error = msgspec.to_builtins(continued.error)
         return Event(k=record.k, at_us=record.at_us, kind="run.retrying", text=text, data={**tried, "error": error})
     text = f"link {continued.link} {_shown(continued.args, continued.ref)}"
-    data = {"link": continued.link, "args": _plain(continued.args, continued.ref)}
-    if continued.kwargs is not None:
-        data["kwargs"] = _plain(continued.kwargs, None)
+    data = {"link": continued.link, "args": _plain(continued.args, continued.ref), **_named(continued.kwargs)}
     return Event(k=record.k, at_us=record.at_us, kind="run.continued", text=text, data=data)
 
 
@@ -238,6 +239,12 @@ def _end(record: Record, outcome: Outcome) -> Event:
     if outcome.reason:
         data["reason"] = outcome.reason
     return Event(k=record.k, at_us=record.at_us, kind=f"run.{outcome.status}", text=text, data=data)
+
+
+def _named(kwargs: msgspec.Raw | None) -> dict[str, Any]:
+    """Arguments given by name, as a part of an event's data; nothing where there are none."""
+    found = msgspec.json.decode(kwargs) if kwargs is not None else None
+    return {"kwargs": found} if found else {}
 
 
 def _plain(raw: msgspec.Raw, ref: Ref | None) -> Any:
