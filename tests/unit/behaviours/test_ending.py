@@ -382,7 +382,7 @@ async def test_workflow_that_nobody_has_is_refused_to_its_parent() -> None:
     """A mistyped name ends in an error where it was written, not in a wait for ever."""
 
     @workflow
-    async def lost() -> str:
+    async def lost() -> Any:
         try:
             return await start_child(call("no_such_workflow")).result()
         except ChildFailed as error:

@@ -148,9 +148,12 @@ def typed_sync(number: int) -> int:
     return number + 1
 
 
-@step
-async def untyped(value, other=None):  # type: ignore[no-untyped-def]  # pyright: ignore  # noqa: ANN001, ANN201
+async def bare(value: object, other: object = None) -> object:
     return [value, other]
+
+
+bare.__annotations__.clear()
+untyped = step(name="untyped")(bare)
 
 
 @step

@@ -72,12 +72,11 @@ async def test_handle_and_status_say_which_run_it_is() -> None:
 async def test_the_same_start_again_is_the_same_run() -> None:
     """A caller that repeats itself starts nothing, while the run goes on and after its end."""
     async with testing.app(parcel) as app:
-        for _ in range(2):
-            run = await app.client.start(parcel.call("pen", 1), run_id="p-1")
-        first = await run.result()
+        runs = [await app.client.start(parcel.call("pen", 1), run_id="p-1") for _ in range(2)]
+        first = [await run.result() for run in runs]
         again = await app.client.start(parcel.call("pen", 1), run_id="p-1")
 
-        assert await again.result() == first
+        assert first == [await again.result()] * 2
         assert len(app.calls(reserve)) == 1
 
 
