@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from typing import Any
 
 import pytest
@@ -358,6 +359,27 @@ async def test_parent_gets_what_the_last_link_of_its_child_returns() -> None:
         run = await app.client.start(above.call(), run_id="a-1")
 
         assert (await run.result())[:3] == ["1: 2", "2: 1", "3: 0"]
+
+
+DEPTHS: list[int] = []
+
+
+@workflow
+async def deep(left: int) -> None:
+    DEPTHS.append(sum(1 for _ in traceback.walk_stack(None)))
+    if left:
+        continue_as_new(left - 1)
+
+
+async def test_long_chain_costs_no_stack() -> None:
+    """Each link begins where the first one began, not within the one before."""
+    DEPTHS.clear()
+    async with testing.app(deep) as app:
+        run = await app.client.start(deep.call(100), run_id="d-1")
+        await run.result()
+
+        assert len(await run.chain()) == 101
+        assert max(DEPTHS) - min(DEPTHS) < 20
 
 
 async def test_run_that_is_being_cancelled_does_not_continue() -> None:
