@@ -142,7 +142,7 @@ def _message(record: Record, folded: Folded) -> Iterator[Event]:
             kind = "message.kept" if record.undecided else "update.received"
             named = f" {_shown(body.kwargs, None)}" if body.kwargs is not None else ""
             text = f"{folded.name} {_shown(body.args, body.ref)}{named}"
-            yield event(kind, text, name=folded.name, args=_plain(body.args, body.ref))
+            yield event(kind, text, name=folded.name, args=_plain(body.args, body.ref), **_named(body.kwargs))
         case "cancel" | "pause":
             kind = "run.paused" if folded.verb == "pause" else "run.cancel_requested"
             yield event(kind, body.reason, reason=body.reason)

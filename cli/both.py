@@ -31,6 +31,7 @@ def run(settings: Settings, worker: WorkerSettings, lifeline: Lifeline | None) -
     """Provisions the app and runs both workers until told to end; returns the exit code."""
     registry = load_code(worker)
     options = ActorOptions(
+        retention_us=worker.retention_us,
         note_path=(lifeline.note_path or None) if lifeline is not None else None,
         sign_of_life=None if lifeline is None else lifeline.beat,
     )

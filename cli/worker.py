@@ -46,6 +46,9 @@ def actors(
         str | None,
         typer.Option(help="File that tells the next worker what this one did when it died; must outlive both."),
     ] = None,
+    retention: Annotated[
+        str | None, typer.Option(help="How long the logs of ended runs are kept whole; 7d by default.")
+    ] = None,
     log_format: LogFormat = None,
     log_level: LogLevel = None,
     child: Child = False,
@@ -54,7 +57,7 @@ def actors(
 
     SIGTERM drains and exits 0; a second one exits at once.
     """
-    settings, worker = _begin(context, log_format, log_level, {"modules": listed(modules)})
+    settings, worker = _begin(context, log_format, log_level, {"modules": listed(modules), "retention": retention})
     if not child:
         _supervise(settings, "actor worker", silence_max_s=blocked_max + 5, note=crash_note)
         return
@@ -68,6 +71,7 @@ def actors(
         raise UsageProblem(f"no workflow in {named}: nothing to host; steps are for `wfctl worker steps`")
     options = ActorOptions(
         cached_max=cached,
+        retention_us=worker.retention_us,
         blocked_warn_s=blocked_warn,
         blocked_max_s=blocked_max,
         note_path=_note_of(lifeline),

@@ -9,7 +9,8 @@ from typing import Final, TypeAlias, cast
 
 import msgspec
 
-from ..actors.errors import BadConfiguration, InvalidName
+from ..actors.durations import duration_us
+from ..actors.errors import BadConfiguration, InvalidDuration, InvalidName
 from ..actors.names import check_token
 
 Value: TypeAlias = str | int | bool | tuple[str, ...]
@@ -46,6 +47,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     is_path: bool = False
     """In a file it is relative to the file's folder."""
     is_name: bool = False
+    is_duration: bool = False
+    """A text such as `7d` or `1h30m`."""
     words: tuple[str, ...] = ()
     """All that it can be, where that is a short list."""
     least: int = 0
@@ -110,6 +113,14 @@ KEYS: Final = (
         variable="JETRUN_LOG_LEVEL",
         words=("debug", "info", "warning", "error"),
         about="lowest level that workers log",
+    ),
+    Key(
+        name="retention",
+        default="7d",
+        option="--retention",
+        variable="JETRUN_RETENTION",
+        is_duration=True,
+        about="how long the logs of ended runs are kept whole; then their last record, until 30 days after the end",
     ),
     Key(
         name="port",
@@ -202,11 +213,13 @@ def _check_text(key: Key, text: str, what: str) -> str:
         )
     if not key.is_secret and not text.isprintable():
         raise BadConfiguration(f"{what} is {_shown(key, text)}, expected no control characters")
-    if key.is_name:
-        try:
+    try:
+        if key.is_name:
             check_token(what, text)
-        except InvalidName as error:
-            raise BadConfiguration(str(error)) from error
+        if key.is_duration:
+            duration_us(text, what=what)
+    except (InvalidName, InvalidDuration) as error:
+        raise BadConfiguration(str(error)) from error
     return text
 
 

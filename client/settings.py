@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from ..actors.durations import duration_us
+from ..actors.limits import RETENTION_US
 from ..streams.connection import Login
 from .configuration import Configuration, mask_url
 from .configuration_keys import BY_NAME
@@ -96,6 +98,8 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_format: str = ""
     """`text` or `json`; empty for text on a terminal and JSON elsewhere."""
     log_level: str = "info"
+    retention_us: int = RETENTION_US
+    """How long the logs of ended runs are kept whole."""
 
     @classmethod
     def of(cls, configuration: Configuration) -> WorkerSettings:
@@ -108,6 +112,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
             concurrency=configuration.count("concurrency"),
             log_format=configuration.text("log_format"),
             log_level=configuration.text("log_level"),
+            retention_us=duration_us(configuration.text("retention"), what="retention"),
         )
 
 

@@ -26,6 +26,8 @@ from ..actors.limits import (
     BLOCKED_WARN_S,
     DRAIN_S,
     EARLY_KEEP_US,
+    FORGET_AFTER_US,
+    RETENTION_US,
 )
 from ..actors.messages import Tick, encode_body
 from ..actors.names import RunKey
@@ -76,6 +78,7 @@ class ActorOptions(msgspec.Struct, frozen=True, kw_only=True):
     blocked_max_s: float = BLOCKED_MAX_S
     drain_s: float = DRAIN_S
     early_keep_us: int = EARLY_KEEP_US
+    retention_us: int = RETENTION_US
     note_path: str | None = None
     sign_of_life: Callable[[], None] | None = None
     has_threads: bool = True
@@ -147,7 +150,14 @@ class ActorWorker:
             serves=lambda number: self._partitions[number].is_claimed,
         )
         self._strays = Strays(broker, app, self._effects, on_strays=self._turns.deliver, is_on_duty=self._is_on_duty)
-        self._janitor = Janitor(broker, app, partitions=partitions, is_on_duty=self._is_on_duty)
+        self._janitor = Janitor(
+            broker,
+            app,
+            partitions=partitions,
+            is_on_duty=self._is_on_duty,
+            retention_us=options.retention_us,
+            forget_after_us=max(FORGET_AFTER_US, options.retention_us),
+        )
         self._leftovers = Leftovers(
             broker,
             app,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from jetrun.actors.errors import BadConfiguration, InvalidName
+from jetrun.actors.limits import RETENTION_US
 from jetrun.client.configuration import Configuration, mask_url
 from jetrun.client.configuration_keys import KEYS, Value
 from jetrun.client.settings import ServerSettings, Settings, WorkerSettings
@@ -64,6 +65,15 @@ def test_environment_is_read_by_what_a_key_takes(folder: Path) -> None:
     found = read(folder, environment={"JETRUN_MODULES": "a.b, c ,", "JETRUN_CONCURRENCY": "9", "JETRUN_QUEUES": ""})
 
     assert WorkerSettings.of(found) == WorkerSettings(modules=("a.b", "c"), concurrency=9)
+
+
+def test_retention_is_a_span_of_time(folder: Path) -> None:
+    """As people write it, and as workers count it."""
+    default = WorkerSettings.of(read(folder))
+    longer = WorkerSettings.of(read(folder, environment={"JETRUN_RETENTION": "60d12h"}))
+
+    assert default.retention_us == RETENTION_US
+    assert longer.retention_us == (60 * 24 + 12) * 3_600_000_000
 
 
 def test_paths_and_modules_of_a_file_are_meant_from_its_folder(folder: Path) -> None:
@@ -129,7 +139,11 @@ def test_folder_above_that_is_open_to_all_is_passed_over(folder: Path) -> None:
         ('ulr = "nats://a:1"', "unknown key 'ulr' in {file}:1; did you mean 'url'?"),
         ('app = "a"\nsever = "nats://a:1"', "unknown key 'sever' in {file}:2; did you mean 'url'?"),
         ("xyzzy = 1", "unknown key 'xyzzy' in {file}:1; the keys are url, app, "),
-        ("[retention]\ndays = 1", "unknown key 'retention' in {file}:1; "),
+        ("[colours]\nred = 1", "unknown key 'colours' in {file}:1; "),
+        ("[retention]\ndays = 1", "{file}:1: retention is a table, expected a text"),
+        ("retention = 7", "{file}:1: retention is a number (7), expected a text"),
+        ('retention = "7"', "{file}:1: retention: '7' "),
+        ('retention = "-1d"', "{file}:1: retention: '-1d' "),
         ('concurrency = "10"', "{file}:1: concurrency is a text ('10'), expected a whole number"),
         ("concurrency = true", "{file}:1: concurrency is a switch (True), expected a whole number"),
         ("concurrency = 0", "{file}:1: concurrency is 0, expected 1 to "),
