@@ -210,3 +210,29 @@ async def test_what_wakes_a_run_completes_no_other_wait() -> None:
 
         assert await run.result() == ["1", "short", "2", "long"]
         assert (app.now() - began).total_seconds() == 20
+
+
+@workflow
+async def below() -> Any:
+    return await hook("deeper")
+
+
+@workflow
+async def waits_for_all() -> list[Any]:
+    return list(await asyncio.gather(work(1), sleep("1h"), hook("answer"), below()))
+
+
+async def test_what_a_run_waits_for_is_told() -> None:
+    """Step, sleep, hook and child: in events, and as counts of what is open."""
+    async with testing.app(waits_for_all, below) as app:
+        run = await app.client.start(waits_for_all.call(), run_id="w-1")
+        await app.until_waiting(run, "answer")
+        await app.until_settled()
+
+        status = await run.status()
+        assert (status.steps_open, status.timers_open, status.children_open) == (0, 1, 1)
+        kinds = [event.kind for event in await run.events()]
+        assert kinds[1:] == ["step.scheduled", "timer.started", "hook.opened", "child.started", "step.completed"]
+        await run.hook("answer", "a")
+        await app.client.get(below, "waits_for_all-w-1-4").hook("deeper", "d")
+        assert await run.result() == [1, None, "a", "d"]
