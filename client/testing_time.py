@@ -31,6 +31,9 @@ REST_S: Final = 1.6
 SHORT_S: Final = 1.0
 """A leap up to this takes the engine's clock along, and does not wait for it: workers serve such timers themselves."""
 
+_ROUNDING_S: Final = 1e-6
+"""Timers that are due at the same instant may differ by so much, by rounding: none of them is left for later."""
+
 STUCK_S: Final = 120.0
 """So long, by the engine's clock, nothing happens before a test is told: longer than every lease and second look."""
 
@@ -191,13 +194,15 @@ class VirtualTime:
             native_s: Time to the next timer that was set before `install`.
         """
         is_at_rest = self.is_at_rest()
+        due = min(_next(self._timers), math.inf if native_s is None else self._now + native_s)
+        if is_at_rest and due <= self._now + _ROUNDING_S and self._leap(due):
+            return
         if is_at_rest and self._resting:
             resting, self._resting = self._resting, []
             for future in resting:
                 if not future.done():
                     future.set_result(None)
             return
-        due = min(_next(self._timers), math.inf if native_s is None else self._now + native_s)
         is_allowed = due < math.inf and due <= min(self._held_at, self.ends_at)
         if is_allowed and is_at_rest and self._leap(due):
             return
