@@ -25,7 +25,7 @@ from .stand_ins import adopt_globals
 from .step import Step
 from .values import Signature, encode
 
-_RESERVED: Final = "jetrun-"
+ENGINE_PREFIX: Final = "jetrun-"
 """Begins the names of the engine's own workflows."""
 
 P = ParamSpec("P")
@@ -224,8 +224,10 @@ def workflow(  # noqa: PLR0913  the options of a workflow, all by name
             shown = getattr(target, "__name__", repr(target))
             raise DefinitionError(f"workflow {shown!r} must be an `async def`; it orchestrates, steps do the work")
         workflow_name = check_token("workflow name", name if name is not None else target.__name__)
-        if workflow_name.startswith(_RESERVED):
-            raise InvalidName(f"workflow name {workflow_name!r} begins with {_RESERVED!r}, which is the engine's own")
+        if workflow_name.startswith(ENGINE_PREFIX):
+            raise InvalidName(
+                f"workflow name {workflow_name!r} begins with {ENGINE_PREFIX!r}, which is the engine's own"
+            )
         limit_us = 0 if max_duration is None else duration_us(max_duration, what=f"max_duration of {workflow_name!r}")
         what = f"workflow {workflow_name!r}"
         if not 1 <= records_warn < records_max <= RECORDS_MAX:

@@ -8,12 +8,13 @@ from ..actors.decision import Decision
 from ..actors.messages import Tick
 from ..actors.names import RunKey
 from ..actors.verdict import Verdict
+from ..actors.workflow import ENGINE_PREFIX
 from .letters import Letter
 
 
 def refuse_unknown(key: RunKey, letters: Sequence[Letter], known: Iterable[str]) -> Decision:
     """Decides that messages are dead, and ticks nothing."""
-    names = ", ".join(sorted(known)) or "none"
+    names = ", ".join(sorted(name for name in known if not name.startswith(ENGINE_PREFIX))) or "none"
     reason = f"workflow {key.workflow!r} is not registered; this app has: {names}"
     verdicts = [
         Verdict(message=letter.message, code="" if isinstance(letter.message.body, Tick) else "workflow", reason=reason)

@@ -43,17 +43,19 @@ async def running_engine(
         options=options,
     )
     steps = StepWorker(brokers[2], app, registry, dict.fromkeys(queues, 50), worker_id=f"steps-{worker_id}")
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(actors.run)
-        tasks.start_soon(steps.run)
-        with anyio.fail_after(START_S):
-            await actors.wait_ready()
-            await steps.ready.wait()
-        yield
-        actors.drain()
-        steps.drain()
-    for broker in brokers:
-        await broker.close()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(actors.run)
+            tasks.start_soon(steps.run)
+            with anyio.fail_after(START_S):
+                await actors.wait_ready()
+                await steps.ready.wait()
+            yield
+            actors.drain()
+            steps.drain()
+    finally:  # also of a test that has failed: what it leaves open would fail another one
+        for broker in brokers:
+            await broker.close()
 
 
 @asynccontextmanager
