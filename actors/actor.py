@@ -29,7 +29,7 @@ from .seen import has_key
 from .signals import Blocked
 from .turn import Turn, divide
 from .verdict import Verdict
-from .workflow import Workflow
+from .workflow import NO_OLDER, Workflow, version_of
 
 
 class Actor:
@@ -38,7 +38,8 @@ class Actor:
     Args:
         app: The app's name.
         key: The run.
-        workflow: Its definition, None where this worker does not know it.
+        workflow: Its definition, the newest version; None where this worker does not know it.
+        older: Other versions, for runs that began under them.
         by: Worker and incarnation, written into records.
         early_keep_us: How long messages wait for the start of the run.
     """
@@ -51,18 +52,19 @@ class Actor:
         *,
         by: str,
         early_keep_us: int = EARLY_KEEP_US,
+        older: Mapping[int, Workflow[..., Any]] = NO_OLDER,
     ) -> None:
         self.app = app
         self.key = key
         self.workflow = workflow
         self.journal = Journal(key)
         self.owed = Owed()
-        code = workflow.code_hash if workflow is not None else ""
+        self._newest = workflow
+        self._older = older
+        self._by = by
         self._early_keep_us = early_keep_us
-        self._parking = Parking(self.journal, code)
-        self._recorder = Recorder(
-            self.journal, by=by, code=code, records_max=workflow.records_max if workflow is not None else RECORDS_MAX
-        )
+        self._parking = Parking(self.journal, workflow.code_hash if workflow is not None else "")
+        self._recorder = self._recorder_of(workflow)
         self._execution: Execution | None = None
         self._halt: tuple[str, str] | None = None
         """Code and reason of why it cannot decide."""
@@ -71,6 +73,20 @@ class Actor:
         self._open = OpenCommands([], [], [])
         """What was open when the code was dropped."""
         self._unfinished: Decision | None = None
+
+    def _recorder_of(self, workflow: Workflow[..., Any] | None) -> Recorder:
+        if workflow is None:
+            return Recorder(self.journal, by=self._by, code="", records_max=RECORDS_MAX, version=1)
+        code, records_max = workflow.code_hash, workflow.records_max
+        return Recorder(self.journal, by=self._by, code=code, records_max=records_max, version=workflow.version)
+
+    def _follow_version(self) -> None:
+        """Goes on with the version of the code that the run's link is bound to, or with the newest."""
+        workflow = version_of(self._newest, self._older, self.journal.version)
+        if workflow is not self.workflow:
+            self.workflow = workflow
+            self._parking.use(workflow.code_hash if workflow is not None else "")
+            self._recorder = self._recorder_of(workflow)
 
     # --- loading --------------------------------------------------------------------------------
     def read(self, record: Record, *, digest: str, seq: int, is_alone: bool = False, is_link: bool = False) -> None:
@@ -82,6 +98,8 @@ class Actor:
         self._parking.read(record)
         self.journal.add(record, digest=digest, seq=seq, is_alone=is_alone, is_link=is_link)
         self._log.append(record)
+        if self._older:
+            self._follow_version()
 
     def refs(self) -> set[str]:
         """Names the large values that a replay needs."""
@@ -192,6 +210,8 @@ class Actor:
         self._unfinished = None
         if self.journal.has_ended or self.journal.continued is not None:
             self.close()
+            if self._older:
+                self._follow_version()
 
     @property
     def is_spent(self) -> bool:
@@ -233,7 +253,7 @@ class Actor:
             return None
         if self._log[0].k > 1 and self._log[0].continued is None:
             return None
-        return Revival(self.app, self.key, self.workflow, self._log)
+        return Revival(self.app, self.key, self._newest or self.workflow, self._log, self._older)
 
     def close(self) -> None:
         """Drops the execution; the journal stays."""
@@ -284,7 +304,7 @@ class Actor:
         self, workflow: Workflow[..., Any], objects: Mapping[str, bytes], *, left: Sequence[Message] = ()
     ) -> Iterator[None]:
         self.close()
-        code = Code(workflow=workflow, app=self.app, key=self.key, hold=self._hold)
+        code = Code(workflow=self._newest or workflow, app=self.app, key=self.key, hold=self._hold, older=self._older)
         replay = Replay(self._log, code, objects, self._early_keep_us)
         yield from replay.run()
         self._log = []

@@ -45,6 +45,8 @@ class Journal:
         """Nothing may be appended any more: the log is purged, and whatever comes then begins a new one."""
         self.link: LinkMark | None = None
         """The link of its chain in which the run is; None for the first."""
+        self.version = 0
+        """Version of the workflow under which the link goes on; 0 before its first decision."""
         self.first_k = 0
         """Number of the record that has begun the link; `k` less this counts the link's records."""
         self.continued: Continued | None = None
@@ -89,6 +91,7 @@ class Journal:
                 self.backlog = left_of([*self.backlog, *record.messages], record.kept) if record.kept else []
             self.is_paused = record.summary.status == "paused"
             self.is_open_ended = record.more
+            self.version = record.version
             if record.more or record.continued is not None or self._open_parts:
                 self._follow_links(record, seq)
             else:  # nearly always
@@ -116,6 +119,7 @@ class Journal:
                 commands=record.summary.commands,
             )
             self.first_k = record.k
+            self.version = 0
             # Between its parts, messages may have been kept undecided: they come after what is carried.
             self.backlog = [*(folded for part, _ in parts for folded in part.carried), *self.backlog]
             self.seen = Seen.unpack(record.continued.seen)

@@ -149,6 +149,9 @@ STEP_RECOVERIES_MAX: Final = RECOVERY_ATTEMPTS + 1
 BODY_THREADS_MAX: Final = 100
 """Sync steps that one body of a workflow with `durable=False` runs at once; the others wait."""
 
+WORKFLOW_VERSION_MAX: Final = 2**31 - 1
+"""Of `@workflow(version=...)`; also a date, 20260131, is a version."""
+
 WORKFLOW_TAGS_MAX: Final = 3
 WORKFLOW_TAG_CHARACTERS_MAX: Final = 64
 

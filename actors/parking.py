@@ -32,6 +32,10 @@ class Parking:
         self._code = code
         self._parked_code = ""
 
+    def use(self, code: str) -> None:
+        """Takes note that the run goes on under another version of its code."""
+        self._code = code
+
     def read(self, record: Record) -> None:
         """Takes note of the next record: whose code could not go on."""
         parked, before = record.parked, self._journal.parked

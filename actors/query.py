@@ -210,8 +210,16 @@ class Revival:
         log: All its records.
     """
 
-    def __init__(self, app: str, key: RunKey, workflow: Workflow[..., Any], log: Sequence[Record]) -> None:
+    def __init__(
+        self,
+        app: str,
+        key: RunKey,
+        workflow: Workflow[..., Any],
+        log: Sequence[Record],
+        older: Mapping[int, Workflow[..., Any]],
+    ) -> None:
         self.key = key
+        self._older = older
         self._app = app
         self._workflow = workflow
         self._log = log
@@ -219,7 +227,7 @@ class Revival:
 
     def replay(self, objects: Mapping[str, bytes]) -> Iterator[None]:
         """Replays, yielding between decisions so that the caller can yield to others. Raises as `replay.verify` does."""
-        code = Code(workflow=self._workflow, app=self._app, key=self.key, hold=self._hold)
+        code = Code(workflow=self._workflow, app=self._app, key=self.key, hold=self._hold, older=self._older)
         yield from Replay(self._log, code, objects, EARLY_KEEP_US).run()
 
     def answer(self, name: str, question: Question) -> Given:

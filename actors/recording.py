@@ -29,11 +29,13 @@ class Recorder:
         by: Worker and incarnation.
         code: Hash of the workflow's code in this worker; empty where it has none.
         records_max: So many records a run may have, or each link of its chain.
+        version: Of that code.
     """
 
-    def __init__(self, journal: Journal, *, by: str, code: str, records_max: int) -> None:
+    def __init__(self, journal: Journal, *, by: str, code: str, records_max: int, version: int) -> None:
         self._journal = journal
         self._records_max = records_max
+        self._version = version
         self._by = by
         self._code = code
 
@@ -107,6 +109,7 @@ class Recorder:
             nonce=nonce,
             by=self._by,
             code=self._code,
+            version=self._version,
             python=PYTHON,
             at_us=max(execution.loop.now_us, journal.now_us),
             start=turn.start,

@@ -174,6 +174,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Worker and incarnation that decided."""
     code: str = ""
     """Hash of the workflow's definition."""
+    version: int = 1
+    """Of the workflow, as its decorator says; of decisions alone."""
     loop: int = LOOP_VERSION
     python: str = ""
     at_us: int

@@ -25,6 +25,8 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
     workflows: dict[str, Workflow[..., Any]] = {}
     steps: dict[str, Step[..., Any]] = {}
     """Also the bodies of workflows with `durable=False`, under names that no step can have."""
+    older: dict[str, dict[int, Workflow[..., Any]]] = {}
+    """Versions of workflows besides the newest, by name and version: for the runs that began under them."""
     option_queues: set[str] = set()
     """Of steps that `Step.options` has given another queue."""
 
@@ -61,7 +63,7 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
 
     def with_engine(self, *definitions: Workflow[..., Any]) -> Registry:
         """Returns a registry that knows the engine's own workflows, too."""
-        return Registry(workflows={**self.workflows, **{one.name: one for one in definitions}}, steps=self.steps)
+        return msgspec.structs.replace(self, workflows={**self.workflows, **{one.name: one for one in definitions}})
 
     def add(self, definition: Workflow[..., Any] | Step[..., Any]) -> None:
         """Adds one definition.
@@ -76,12 +78,11 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
                 self.option_queues.add(definition.queue)
                 definition = definition.base
         kind = "workflow" if isinstance(definition, Workflow) else "step"
-        known: dict[str, Any] = self.workflows if isinstance(definition, Workflow) else self.steps
-        other = known.setdefault(definition.name, definition)
+        other = self._place(definition) if isinstance(definition, Workflow) else self._place_step(definition)
         if other is not definition and not _is_same(other, definition):
             raise RegistrationError(
                 f"{kind} {definition.name!r} is defined twice: in {other.__module__} and {definition.__module__}; "
-                "give one of them another name="
+                f"give one of them another name={', or a version=' if kind == 'workflow' else ''}"
             )
         try:
             definition.signature.check()
@@ -89,6 +90,21 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
             raise RegistrationError(str(error)) from error
         if isinstance(definition, Workflow) and definition.body is not None:
             self.steps.setdefault(definition.body.name, definition.body)
+
+    def _place(self, workflow: Workflow[..., Any]) -> Workflow[..., Any]:
+        """Puts a workflow in its place; returns what stands there."""
+        newest = self.workflows.setdefault(workflow.name, workflow)
+        if workflow.version == newest.version:
+            return newest
+        older = self.older.setdefault(workflow.name, {})
+        if workflow.version < newest.version:
+            return older.setdefault(workflow.version, workflow)
+        older[newest.version] = newest
+        self.workflows[workflow.name] = workflow
+        return workflow
+
+    def _place_step(self, step: Step[..., Any]) -> Step[..., Any]:
+        return self.steps.setdefault(step.name, step)
 
     @property
     def queues(self) -> list[str]:
@@ -105,7 +121,7 @@ def _options(definition: Workflow[..., Any] | Step[..., Any]) -> tuple[object, .
     if isinstance(definition, Workflow):
         body = definition.body
         place = None if body is None else body.queue
-        return (definition.max_duration_us, definition.recovery, definition.tags, place)
+        return (definition.options, place)
     return (
         (definition.queue, definition.retry, definition.timeout_us, definition.recovery),
         (definition.schedule_to_close_us, definition.heartbeat_us, definition.on_failure, definition.is_inline),

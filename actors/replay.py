@@ -19,7 +19,7 @@ from .messages import Message
 from .names import RunKey
 from .parts import joined
 from .records import Outcome, Record, Renewal
-from .workflow import Workflow
+from .workflow import NO_OLDER, Workflow, version_of
 
 _LIMITS: Final = ("max_duration", "run_too_long")
 
@@ -38,6 +38,8 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
     """The code that makes the decisions again.
 
     Args:
+        workflow: Its newest version.
+        older: The others, for links that are bound to one of them.
         hold: Called with each execution that is made, one per link of the run's chain, and with None where a link has ended.
     """
 
@@ -45,6 +47,7 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
     app: str
     key: RunKey
     hold: Callable[[Execution | None], None]
+    older: Mapping[int, Workflow[..., Any]] = NO_OLDER
 
 
 class Replay:
@@ -65,6 +68,8 @@ class Replay:
         self._objects = objects
         self._early_keep_us = early_keep_us
         self._execution: Execution | None = None
+        self._versions = _versions_of(log) if code.older else []
+        """Of the links from the first on, what they were decided under last."""
         self._renewed: Record | None = None
         """The decision, its parts joined, that ended the last link."""
 
@@ -105,15 +110,18 @@ class Replay:
             self._execution.kill()
             self._code.hold(None)
         self._renewed, self._execution = record, None
+        self._versions = self._versions[1:]
 
     def _begin(self, record: Record, messages: Sequence[Message]) -> Execution:
         code, renewed = self._code, self._renewed
+        version = self._versions[0] if self._versions else 0
+        workflow = version_of(code.workflow, code.older, version) or code.workflow
         if renewed is None:
-            execution = execution_of(code.workflow, code.app, code.key, messages[0])
+            execution = execution_of(workflow, code.app, code.key, messages[0])
         else:
             assert record.link is not None, "it follows the record that has begun its link"
             parent = record.start.parent if record.start is not None else None
-            execution = link_execution(code.workflow, code.app, code.key, record.link, parent)
+            execution = link_execution(workflow, code.app, code.key, record.link, parent)
         self._execution = execution
         code.hold(execution)
         return execution
@@ -140,13 +148,30 @@ class Replay:
             self.unfinished = Unfinished(fold, record)
 
 
+def _versions_of(log: Sequence[Record]) -> list[int]:
+    versions = [0]
+    for record in log:
+        if not record.undecided:
+            versions[-1] = record.version
+        if record.continued is not None:
+            versions.append(0)
+    return versions
+
+
 def verify(
-    app: str, key: RunKey, workflow: Workflow[..., Any], log: Sequence[Record], objects: Mapping[str, bytes]
+    app: str,
+    key: RunKey,
+    workflow: Workflow[..., Any],
+    log: Sequence[Record],
+    objects: Mapping[str, bytes],
+    *,
+    older: Mapping[int, Workflow[..., Any]] = NO_OLDER,
 ) -> None:
     """Makes all decisions of a log again, also of a run that has ended or is parked.
 
     Args:
         objects: Large values by hash, for every `ref` in the log.
+        older: Other versions of the workflow than the newest.
 
     Raises:
         ReplayMismatch: The code does not make the decisions of the log; names the first that differs.
@@ -154,7 +179,7 @@ def verify(
     """
     executions: list[Execution | None] = []
 
-    code = Code(workflow=workflow, app=app, key=key, hold=executions.append)
+    code = Code(workflow=workflow, app=app, key=key, hold=executions.append, older=older)
     try:
         for _ in Replay(log, code, objects, EARLY_KEEP_US).run():
             pass

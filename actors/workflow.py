@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from hashlib import blake2b
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, MappingProxyType
 from typing import Any, Final, Generic, ParamSpec, TypeVar, cast, overload
 
 import msgspec
@@ -14,7 +14,7 @@ from .body import Body, body_of
 from .durations import Duration, duration_us
 from .errors import DefinitionError, InvalidName, InvalidValue
 from .host import refuse_in_body
-from .limits import RECORDS_MAX, RECORDS_WARN, WORKFLOW_TAG_CHARACTERS_MAX, WORKFLOW_TAGS_MAX
+from .limits import RECORDS_MAX, RECORDS_WARN, WORKFLOW_TAG_CHARACTERS_MAX, WORKFLOW_TAGS_MAX, WORKFLOW_VERSION_MAX
 from .loop import running_loop
 from .names import check_token
 from .recovery import Recovery
@@ -59,6 +59,7 @@ class WorkflowOptions(msgspec.Struct, frozen=True, kw_only=True):
     recovery: Recovery | None = None
     """Of its steps that do not say otherwise, or of the body."""
     tags: tuple[str, ...] = ()
+    version: int = 1
     schedule: Schedule | None = None
     """Actor workers create it when they start."""
 
@@ -78,6 +79,8 @@ class Workflow(Generic[P, R]):
     ) -> None:
         self.function = function
         self.name = name
+        self.options = options
+        self.version = options.version
         self.max_duration_us = options.max_duration_us
         self.records_warn = options.records_warn
         self.records_max = options.records_max
@@ -125,6 +128,16 @@ class Workflow(Generic[P, R]):
         return f"<workflow {self.name!r}>"
 
 
+NO_OLDER: Final[Mapping[int, Workflow[..., Any]]] = MappingProxyType({})
+
+
+def version_of(
+    newest: Workflow[..., Any] | None, older: Mapping[int, Workflow[..., Any]], version: int
+) -> Workflow[..., Any] | None:
+    """Finds the version of a workflow that a run is bound to; the newest where that is not there any more, or none yet."""
+    return older.get(version, newest)
+
+
 def call(workflow: str, /, *args: object, **kwargs: object) -> Call[Any]:
     """Binds arguments for a workflow that is known by name alone; its result is plain JSON.
 
@@ -168,6 +181,7 @@ def workflow(
     recover_on_worker_loss: bool | None = None,
     max_recovery_attempts: int | None = None,
     tags: Sequence[str] = (),
+    version: int = 1,
     schedule: Schedule | ScheduleSpec | None = None,
 ) -> WorkflowDecorator: ...
 def workflow(  # noqa: PLR0913  the options of a workflow, all by name
@@ -188,6 +202,7 @@ def workflow(  # noqa: PLR0913  the options of a workflow, all by name
     recover_on_worker_loss: bool | None = None,
     max_recovery_attempts: int | None = None,
     tags: Sequence[str] = (),
+    version: int = 1,
     schedule: Schedule | ScheduleSpec | None = None,
 ) -> Any:
     """Makes an `async def` a workflow.
@@ -211,6 +226,8 @@ def workflow(  # noqa: PLR0913  the options of a workflow, all by name
         recover_on_worker_loss: Of its steps, where they do not say; with `durable=False`, of the whole. True by default.
         max_recovery_attempts: As above: times that it is run again; 3 by default.
         tags: At most 3 texts for lists and dashboards.
+        version: Several versions of a name may be registered together: new runs, and new links, begin under the highest, and
+            each goes on under its own for as long as that is there.
         schedule: When it is started, without arguments. Actor workers create the schedule `auto-<name>` when they start,
             or change it to what the code says; one that was paused stays paused, one that was deleted stays deleted.
 
@@ -249,6 +266,7 @@ def workflow(  # noqa: PLR0913  the options of a workflow, all by name
             retry=policy if policy.max_retries else None,
             recovery=recovery,
             tags=_checked_tags(what, tags),
+            version=_checked_version(what, version, body),
             schedule=planned,
         )
         made = Workflow(target, name=workflow_name, options=options, body=body)
@@ -276,6 +294,16 @@ def _body(
             "give the queue to its steps: @step(queue=...)"
         )
     return None
+
+
+def _checked_version(what: str, version: object, body: object) -> int:
+    if not isinstance(version, int) or isinstance(version, bool) or not 1 <= version <= WORKFLOW_VERSION_MAX:
+        raise DefinitionError(f"{what}: version={version!r}; use a whole number from 1 to {WORKFLOW_VERSION_MAX}")
+    if version > 1 and body is not None:
+        raise DefinitionError(
+            f"{what}: version={version} with durable=False; what has no log is not bound to a version"
+        )
+    return version
 
 
 def _checked_tags(what: str, tags: object) -> tuple[str, ...]:

@@ -118,7 +118,8 @@ def problem_of(registry: Registry, copy: LogCopy) -> str:
     if not copy.is_whole:
         return f"begins with record {copy.records[0].k}: retention has cut it, it cannot be replayed"
     try:
-        verify(copy.app, copy.key, workflow, copy.records, copy.objects)
+        older = registry.older.get(copy.key.workflow, {})
+        verify(copy.app, copy.key, workflow, copy.records, copy.objects, older=older)
     except (Exception, Blocked) as error:  # noqa: BLE001  whatever the code does, it is this log's
         return str(error) or type(error).__name__
     return ""

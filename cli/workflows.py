@@ -153,6 +153,7 @@ def show_workflow(out: Output, workflow: Workflow[..., Any]) -> None:
                 "max_retries": retries,
                 "durable": workflow.is_durable,
                 "tags": list(workflow.tags),
+                "version": workflow.version,
                 "code": workflow.code_hash,
                 "about": about,
             }
@@ -167,6 +168,7 @@ def show_workflow(out: Output, workflow: Workflow[..., Any]) -> None:
         ("max_retries", str(retries)),
         ("durable", "yes" if workflow.is_durable else "no: one record for the whole code"),
         ("tags", ", ".join(workflow.tags) or "-"),
+        ("version", str(workflow.version)),
         ("code", workflow.code_hash),
     ]
     for name, value in facts:

@@ -29,8 +29,8 @@ class LogCopy:
 
     @property
     def is_whole(self) -> bool:
-        """Tells whether it begins with the first record: retention cuts the logs of ended runs."""
-        return bool(self.records) and self.records[0].k == 1
+        """Tells whether it begins as a run or a link does: retention cuts the logs of ended runs."""
+        return bool(self.records) and (self.records[0].k == 1 or self.records[0].continued is not None)
 
 
 class _Line(msgspec.Struct, frozen=True):

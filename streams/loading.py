@@ -19,6 +19,7 @@ from ..actors.names import RunKey
 from ..actors.records import Record
 from ..actors.registry import Registry
 from ..actors.work import decode_packed
+from ..actors.workflow import NO_OLDER
 from .acks import Acks
 from .debt import Debt
 from .effects import Effects
@@ -76,7 +77,8 @@ class Loader:
     def new_actor(self, key: RunKey) -> Actor:
         """Makes the actor of a run whose log is empty, or will be read."""
         workflow = self._registry.workflows.get(key.workflow)
-        return Actor(self._app.name, key, workflow, by=self._by, early_keep_us=self._early_keep_us)
+        older = self._registry.older.get(key.workflow, NO_OLDER)
+        return Actor(self._app.name, key, workflow, by=self._by, early_keep_us=self._early_keep_us, older=older)
 
     async def load(self, key: RunKey, letters: Sequence[Letter], suspects: dict[RunKey, Suspicion]) -> Actor:
         """Rebuilds a run's actor; what its last decision owes is durable on return.

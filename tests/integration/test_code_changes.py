@@ -69,6 +69,15 @@ def as_patched() -> Workflow[[], str]:
     return order
 
 
+def as_second() -> Workflow[[], str]:
+    @workflow(name="order", version=2)
+    async def order() -> str:
+        await hook("go")
+        return await mail(await charge_by_card(250))
+
+    return order
+
+
 def with_code(order: Workflow[[], str]) -> Registry:
     return Registry.of(order, charge, charge_by_card, mail)
 
@@ -120,6 +129,21 @@ async def test_changed_body_parks_the_run_with_the_difference_until_it_is_mended
         events = await run.events()
         assert scheduled(events) == ["charge", "mail"]
         assert "run.unparked" in kinds(events)
+
+
+async def test_versions_side_by_side_keep_runs_on_the_one_they_began_with(nats_url: str, app: App) -> None:
+    before, second = as_written(100), as_second()
+    async with running_client(nats_url, app, with_code(before)) as client:
+        await started(client, before, "old")
+
+    both = Registry.of(before, second, charge, charge_by_card, mail)
+    async with running_client(nats_url, app, both) as client:
+        await started(client, second, "new")
+        for run_id, result in (("old", "mailed: charged 100"), ("new", "mailed: charged 250 by card")):
+            run = client.get("order", run_id)
+            await run.hook("go")
+            assert await run.result(WAIT_S) == result
+            assert "run.parked" not in kinds(await run.events())
 
 
 async def test_patched_code_goes_on_with_old_and_new_logs(nats_url: str, app: App) -> None:

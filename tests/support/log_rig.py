@@ -76,6 +76,7 @@ class LogRig:
         check: bool = True,
     ) -> None:
         self.workflow = workflow
+        self.older: dict[int, Workflow[..., Any]] = {}
         self.key = RunKey(name or (workflow.name if workflow is not None else "unknown"), run)
         self.objects: dict[str, bytes] = {}
         self.log: list[Stored] = []
@@ -197,7 +198,7 @@ class LogRig:
     # --- loading --------------------------------------------------------------------------------
     def new_actor(self, log: Sequence[Stored] = (), *, is_link: bool = False) -> Actor:
         """Makes an actor that has read a log and not replayed it."""
-        actor = Actor("app", self.key, self.workflow, by="w.1")
+        actor = Actor("app", self.key, self.workflow, by="w.1", older=self.older)
         for raw, seq in log:
             actor.read(decode_record(raw), digest=record_hash(raw), seq=seq, is_link=is_link)
         return actor
