@@ -51,5 +51,5 @@ async def test_no_number_is_lost_between_two_links(client: Client) -> None:
 
 def test_chains_survive_every_crash() -> None:
     """Also between the record that ends a link and the message that begins the next one."""
-    testing.survives_every_crash(countdown.call(3))
-    testing.survives_every_crash(import_all.call(70))
+    testing.survives_every_crash(countdown.call(3), countdown)
+    testing.survives_every_crash(import_all.call(70), import_all)
