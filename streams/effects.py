@@ -33,10 +33,8 @@ from .letters import Detour, Letter, Unreadable
 from .notices import NOTICE_BYTES_MAX, Done, done_of, notice_of
 from .ports import EXPECT_LAST, SCHEDULE, SCHEDULE_TARGET, UNKNOWN, WRONG_LAST, Broker, Delivery, Outgoing, Stored
 from .subjects import App, partition_of
+from .taking_back import TakingBack
 from .telemetry import log
-
-_LITERAL_PURGES_MAX: Final = 50
-"""Above this one wildcard purge is cheaper than one per subject (R8)."""
 
 _ANY_ATTEMPT: Final = 1 << 62
 _BACKOFF_FIRST_S: Final = 0.02
@@ -82,6 +80,7 @@ class Effects:
         self._partitions = partitions
         self._family = Family(broker, app, actors_key=actors_key)
         self._attempts = Attempts(broker, app, actors_key=actors_key, partitions=partitions)
+        self._taking_back = TakingBack(broker, app, partitions=partitions)
 
     async def carry_out(self, debts: Sequence[Debt]) -> None:
         """Carries out all debts; on return every effect is durable (notices are sent).
@@ -95,7 +94,7 @@ class Effects:
             owed = debt.owed
             if owed.parked is not None and owed.parked.tries > 1:
                 # Not replaced but taken away: see `OpenRuns`.
-                await self._purge_one(self._app.index, self._app.index_of("parked", debt.key))
+                await self._taking_back.purge_one(self._app.index, self._app.index_of("parked", debt.key))
             if debt.is_repeat or owed.retries:
                 slow.append(debt)
             else:
@@ -112,7 +111,7 @@ class Effects:
         for debt in slow:
             await self._repeat(debt)
         for debt in purges:
-            await self._purge(debt)
+            await self._taking_back.purge(debt)
         for debt in debts:
             owed = debt.owed
             if owed.refused or owed.is_expired or owed.rests_until_us:
@@ -386,7 +385,7 @@ class Effects:
         if waiting is not None:
             if _attempt_in(waiting) >= attempt:
                 return True
-            await self._purge_one(self._app.work, retry)  # of an earlier attempt, stored late
+            await self._taking_back.purge_one(self._app.work, retry)  # of an earlier attempt, stored late
         queued = await self._broker.last(self._app.work, work)
         if queued is not None and _attempt_in(queued) >= attempt:
             return True
@@ -404,42 +403,6 @@ class Effects:
             return error.is_newer
         return True
 
-    async def _purge(self, debt: Debt) -> None:
-        """Takes back queued work and timers, tells running steps, cleans INDEX."""
-        key, owed = debt.key, debt.owed
-        app = self._app
-        subjects: list[tuple[str, str]] = []
-        is_over = owed.outcome is not None
-        is_end = is_over or owed.is_continued
-        if is_end and (debt.is_repeat or len(owed.closed_steps) > _LITERAL_PURGES_MAX):
-            subjects += [(app.work, app.work_of_run(key)), (app.work, app.retry_of_run(key))]
-        else:
-            for command in owed.closed_steps:
-                subjects.append((app.work, app.work_of(command.queue, key, command.n)))
-                subjects.append((app.work, app.retry(key, command.n)))
-        subjects += [(app.index, app.details_of(key, c.n)) for c in owed.closed_steps if c.heartbeat_us]
-        if is_end and (debt.is_repeat or len(owed.closed_timers) > _LITERAL_PURGES_MAX):
-            subjects.append((app.timers, app.timers_of_run(key)))
-        else:
-            names = [str(n) for n in owed.closed_timers]
-            if is_end and (debt.is_old or debt.has_deadline):
-                names += ("max", "park", "early") if debt.is_old else ("max",)
-            if is_over and debt.link is not None:
-                names.append("next")
-            if names:
-                partition = partition_of(key.run, self._partitions)
-                subjects += [(app.timers, app.timer(partition, key, name)) for name in names]
-        if is_over and debt.is_old:
-            subjects += [(app.index, app.index_of("open", key)), (app.index, app.index_of("parked", key))]
-        elif owed.is_unparked:
-            subjects.append((app.index, app.index_of("parked", key)))
-        if owed.closed_steps or (is_end and debt.is_repeat):
-            commands = None if is_end else [command.n for command in owed.closed_steps]
-            self._broker.notify(app.stop(key), msgspec.json.encode({"commands": commands}))
-        async with anyio.create_task_group() as tasks:
-            for stream, subject in subjects:
-                tasks.start_soon(self._purge_one, stream, subject)
-
     async def _forget(self, debt: Debt) -> None:
         """Purges a log that has expired, before anything can be appended again (R4)."""
         while True:
@@ -448,20 +411,6 @@ class Effects:
             except BrokerError as error:
                 log("purge.failed", logging.WARNING, run=debt.key, error=error)
                 await anyio.sleep(_BACKOFF_MAX_S)
-            else:
-                return
-
-    async def _purge_one(self, stream: str, subject: str) -> None:
-        """Takes back until the server says so: nobody would do later what is left now."""
-        take_back = self._broker.delete if stream == self._app.work else self._broker.purge
-        delay_s = _BACKOFF_FIRST_S
-        while True:
-            try:
-                await take_back(stream, subject)
-            except BrokerError as error:
-                log("purge.failed", logging.WARNING, subject=subject, error=error)
-                await anyio.sleep(delay_s)
-                delay_s = min(delay_s * 2, _BACKOFF_MAX_S)
             else:
                 return
 
