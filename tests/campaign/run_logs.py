@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from jetrun.actors.commands import Command, RunStep, StartChild, StartTimer
+from jetrun.actors.commands import Command, RunStep, StartChild, StartTimer, due_of
 from jetrun.actors.fold import refs_of
 from jetrun.actors.journal import message_of
-from jetrun.actors.messages import Hook, Message, StepResult
+from jetrun.actors.messages import Hook, Message, Parent, StepResult
 from jetrun.actors.names import RunKey
 from jetrun.actors.records import Outcome, Record, decode_record
 from jetrun.streams.dead_letter import DeadLetter
@@ -56,14 +56,23 @@ class RunLog(msgspec.Struct, frozen=True, kw_only=True):
         """Finds the timers that were decided, by command."""
         return {c.n: c for entry in self.entries for c in entry.record.commands if isinstance(c, StartTimer)}
 
+    def due(self) -> dict[int, int]:
+        """Tells when each command that fires is due: timers, and steps with a `schedule_to_close`."""
+        return {c.n: due_us for entry in self.entries for c in entry.record.commands if (due_us := due_of(c))}
+
     def children(self) -> dict[int, StartChild]:
         """Finds the children that were decided, by command."""
         return {c.n: c for entry in self.entries for c in entry.record.commands if isinstance(c, StartChild)}
 
     def parent(self) -> RunKey | None:
         """Names the run that has started this one as its child."""
-        mark = self.entries[0].record.start if self.entries else None
-        return RunKey(mark.parent.workflow, mark.parent.run) if mark is not None and mark.parent is not None else None
+        mark = self.parent_mark()
+        return RunKey(mark.workflow, mark.run) if mark is not None else None
+
+    def parent_mark(self) -> Parent | None:
+        """Tells for which command of which run this one was begun."""
+        start = next((entry.record.start for entry in self.entries if entry.record.start is not None), None)
+        return start.parent if start is not None else None
 
     def decisions(self) -> Iterator[list[Command]]:
         """Yields what each decision asked for, in all of its parts."""
@@ -129,8 +138,9 @@ async def read_remains(broker: Broker, app: App) -> Remains:
     index: dict[str, dict[RunKey, int]] = {"open": {}, "parked": {}, "ended": {}}
     async for stored in broker.scan(app.index, f"wf.{app.name}.index.>"):
         key = app.read_run(stored.subject)
-        if key is not None:
-            index[stored.subject.split(".")[3]][key] = stored.at_us
+        state = stored.subject.split(".")[3]
+        if key is not None and state in index:  # else it holds details of heartbeats
+            index[state][key] = stored.at_us
     streams = (app.mail, app.work, app.timers)
     messages = {stream: (await broker.stream_state(stream)).messages for stream in streams}
     left = {stream: await _subjects(broker, stream) if messages[stream] else [] for stream in streams}

@@ -145,6 +145,7 @@ def retries_not_early(case: Case) -> list[str]:
 def _endings(log: RunLog) -> list[tuple[int, str]]:
     """Lists what was applied to steps: results and final failures, as the engine must have taken them."""
     endings: list[tuple[int, str]] = []
+    due = log.due()
     open_steps: dict[int, int] = {}
     kept: list[StepResult] = []
     for entry in log.entries:
@@ -154,7 +155,8 @@ def _endings(log: RunLog) -> list[tuple[int, str]]:
         if record.undecided:
             kept += arrived
             continue
-        retried = {retry.n: retry.attempt for retry in record.retries}
+        # One that could only begin after the step's time is recorded, and not waited for.
+        retried = {r.n: r.attempt for r in record.retries if r.due_at_us < due.get(r.n, r.due_at_us + 1)}
         is_same_turn: set[int] = set()
         for result in [*kept, *arrived]:
             command = result.command
@@ -171,6 +173,7 @@ def _endings(log: RunLog) -> list[tuple[int, str]]:
             del open_steps[command]
             is_same_turn.add(command)
             endings.append((command, "result" if result.error is None else "failure"))
+        endings += [(n, "end by its time") for n in record.fired if open_steps.pop(n, 0)]
         kept = []
         _move(record, open_steps)
     return endings

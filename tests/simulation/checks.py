@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 
 from campaign.audit import Case
 from campaign.effects import Line, begins_by_attempt
+from campaign.log_invariants import LOG_INVARIANTS
 from campaign.run_invariants import (
     applied_once,
     asked_for,
@@ -23,6 +24,7 @@ from campaign.run_invariants import (
     nothing_after_end,
     timers_not_early,
 )
+from campaign.schedule_invariants import SCHEDULE_INVARIANTS
 from campaign.step_invariants import (
     attempts_bounded,
     decided_before,
@@ -177,6 +179,7 @@ def dead_for_a_reason(remains: Remains) -> list[str]:
         is_fine = (
             (letter.code == "ended" and verb in ("hook", "update"))
             or (letter.code == "payload" and key is not None and key.workflow == "picky")
+            or (letter.code == "exists" and key is not None and key.run.startswith("trigger-"))
             or (letter.code == "no_run" and verb in ("pause", "resume", "terminate"))
         )
         if not is_fine:
@@ -276,6 +279,7 @@ INVARIANTS = [
     Invariant("I19", "a cancel that was applied in time cancels", cancels_heeded_in_time),
     Invariant("I19", "nothing ends that nobody ended", _of_case(ends_have_causes)),
     Invariant("I20", "children end once, and with their parents", _of_case(families)),
+    *(Invariant(each.number, each.promise, _of_case(each.check)) for each in (*LOG_INVARIANTS, *SCHEDULE_INVARIANTS)),
     Invariant("I30", "only what cannot be applied is dead", dead_for_a_reason),
     Invariant("I36", "work is acked once its result is durable or nobody waits for it", result_before_ack),
     Invariant("P4", "a side effect is repeated only where a fault explains it", explained),

@@ -17,6 +17,7 @@ def scaled(limits: Limits) -> Generator[None]:
         "RECORD_BYTES_MAX": limits.record_bytes,
         "TURN_BYTES_MAX": limits.turn_bytes,
         "TURN_MESSAGES_MAX": limits.turn_messages,
+        "SCHEDULE_COMMANDS_MAX": limits.schedule_commands,
         "VALUE_INLINE_BYTES_MAX": limits.inline_bytes,
     }
     with ExitStack() as stack:

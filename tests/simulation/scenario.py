@@ -11,6 +11,7 @@ from random import Random
 import msgspec
 
 from campaign.plans import Drawing, Plan
+from jetrun.actors.schedule import SCHEDULE_WORKFLOW
 from jetrun.streams.memory_faults import Faults
 
 from .shapes import SHAPES
@@ -34,6 +35,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     turn_messages: int
     inline_bytes: int
     cached_runs: int
+    schedule_commands: int
 
 
 class Violence(msgspec.Struct, kw_only=True):
@@ -81,6 +83,7 @@ def draw(seed: int) -> Scenario:
     shapes = rng.sample(SHAPES, rng.randint(3, len(SHAPES)))
     faults, violence = _faults(rng), _violence(rng)
     is_partial = rng.random() < 0.2
+    names = [shape.workflow for shape in shapes if shape.workflow != SCHEDULE_WORKFLOW]  # every worker knows that one
     return Scenario(
         seed=seed,
         actors=rng.randint(1, 3),
@@ -94,8 +97,9 @@ def draw(seed: int) -> Scenario:
             turn_messages=rng.choice([1, 3, 500]),
             inline_bytes=rng.choice([800, 2_000, 192 * 1024]),
             cached_runs=rng.choice([1, 4, 2_000]),
+            schedule_commands=rng.choice([4, 12, 1_000]),
         ),
-        partial=frozenset(rng.sample([shape.workflow for shape in shapes], 1)) if is_partial else frozenset(),
+        partial=frozenset(rng.sample(names, 1)) if is_partial and names else frozenset(),
         skew_us=rng.choice([0, 0, 3_600_000_000, -3_600_000_000]),
         plans=Drawing(shapes, rng, STARTS_S).draw(rng.randint(4, 14)),
     )

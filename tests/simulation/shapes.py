@@ -9,8 +9,11 @@ import msgspec
 
 from campaign.plans import Shape
 from campaign.run_logs import RunLog
+from campaign.schedule_plans import schedule_shape
+from campaign.step_shapes import announced, crawling, hurried, inlined, transient
 from jetrun.actors.commands import OpenHook, StartTimer
 from jetrun.actors.messages import Update
+from jetrun.actors.schedule import OVERLAPS
 
 FAILURES_OF_FLAKY = 4
 """One attempt and three retries."""
@@ -201,6 +204,13 @@ SHAPES: list[Shape] = [
     Shape("picky", lambda rng: [rng.randint(1, 3)], _picky, hooks=_numbers),
     Shape("ledger", lambda rng: [rng.randint(1, 6)], _ledger, updates=_entries),
     Shape("family", lambda rng: [rng.randrange(100), rng.randint(1, 3), rng.choice([0.2, 1.0])], _family),
+    Shape("inlined", lambda rng: [rng.randrange(100), rng.randint(1, 3)], inlined),
+    Shape("hurried", lambda rng: [rng.randint(1, 100), rng.randint(0, 3), rng.choice([0.01, 1.0, 1.9, 9.0])], hurried),
+    Shape("crawling", lambda rng: [rng.randint(2, 12), rng.randint(0, 1)], crawling),
+    Shape("announced", lambda rng: [rng.randint(1, 4)], announced, hooks=_items),
+    Shape("streamed", lambda rng: [rng.randint(1, 6)], _collect, hooks=_items),
+    Shape("transient", lambda rng: [rng.randrange(100), rng.randrange(100)], transient),
+    *(schedule_shape(overlap, lives_s=(2.0, 14.0)) for overlap in OVERLAPS),
     Shape("patient", lambda rng: [rng.random() < 0.5], lambda _args, log: f"{log.status} by itself", is_endless=True),
 ]
 """All shapes; a seed draws some of them."""

@@ -19,6 +19,7 @@ from jetrun.actors.limits import PUBLISH_TIMEOUT_S
 from jetrun.actors.names import RunKey
 from jetrun.actors.records import decode_record
 from jetrun.actors.registry import Registry
+from jetrun.actors.schedule_run import SCHEDULES
 from jetrun.streams.actor_worker import ActorOptions, ActorWorker
 from jetrun.streams.memory import MemoryBroker, MemoryServer
 from jetrun.streams.memory_faults import Faults
@@ -48,7 +49,7 @@ RIVALS_SHARE = 0.6
 LAST_MOMENTS_US = (1, 500, 20_000, 150_000, -1, -20_000)
 """Before the deadline, and after it."""
 
-FULL = Registry.of_modules([flows.__name__])
+FULL = Registry.of_modules([flows.__name__]).with_engine(SCHEDULES)
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,12 +189,12 @@ class World:
         return not self._open_runs() and not self._server.stream(APP.timers).select(f"wf.{APP.name}.fired.>")
 
     def _open_runs(self) -> list[RunKey]:
-        log, found = self._server.stream(APP.log), list[RunKey]()
-        for plan in self._scenario.plans:
-            last = log.last(APP.log_of(plan.key))
-            if last is None or decode_record(last.payload).outcome is None:
-                found.append(plan.key)
-        return found
+        """Lists what was planned or begun and has not ended."""
+        log = self._server.stream(APP.log)
+        keys = {plan.key: None for plan in self._scenario.plans}
+        lasts = {APP.read_run(stored.subject): stored for stored in log.select(f"wf.{APP.name}.log.>")}
+        ended = {key for key, stored in lasts.items() if decode_record(stored.payload).outcome is not None}
+        return [key for key in {**keys, **dict.fromkeys(key for key in lasts if key is not None)} if key not in ended]
 
     async def _remains(self, sender: Sender, quiet_after_s: float) -> Remains:
         hosts = (*self._actors, *self._steps)
@@ -254,7 +255,7 @@ class World:
 
     def _whose(self) -> int:
         name = current_process()
-        return next((host.pid for host in self._steps if host.life == name), 0)
+        return next((host.pid for host in (*self._steps, *self._actors) if host.life == name), 0)
 
     def _heard_line(self, line: Line) -> None:
         self.trace.add(f"step {line.phase} {line.workflow}.{line.run}.{line.command}/{line.attempt} by {line.pid}")
