@@ -38,6 +38,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """Ack wait of the work queues."""
     told: dict[RunKey, str]
     """What clients are told of ended runs: status, or what is wrong with the answer."""
+    answers: dict[str, str]
+    """What clients are told of updates, by id: the answer as JSON, or the error's code; asked twice each, under the same id."""
 
     def logs(self) -> Iterator[RunLog]:
         """Yields the logs of all runs."""

@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import anyio
 import msgspec
 
-from jetrun.actors.errors import BrokerError, JetrunError, RunCancelled, RunFailed, RunTerminated
+from jetrun.actors.errors import BrokerError
 from jetrun.actors.limits import PARTITIONS
-from jetrun.actors.names import RunKey
-from jetrun.client import Client
 from jetrun.streams.jetstream import JetStream
 from jetrun.streams.provision import provision
 from jetrun.streams.server import EmbeddedServer
 from jetrun.streams.subjects import App
 
+from .asking import ask_results, ask_updates
 from .audit import Case, check_all
 from .crew import Crew
 from .dump import consumer_states, write_dump
 from .effects import environment, read_lines
 from .faults import Disturb, FaultLog, Scene, disturb
+from .log_invariants import LOG_INVARIANTS
 from .plans import Plan
 from .quiet import wait_quiet
 from .report import Figures, report
 from .run_invariants import RUN_INVARIANTS
 from .run_logs import Remains, read_remains
+from .schedule_invariants import SCHEDULE_INVARIANTS
 from .sender import Sender
 from .step_invariants import STEP_INVARIANTS
 from .watch import Watch
-
-ASKS_AT_ONCE: Final = 32
-ASK_S: Final = 10.0
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +86,8 @@ async def run_campaign(options: Options, plans: Sequence[Plan], rng: Random) -> 
             is_quiet = await wait_quiet(broker, app, keys, at_most_s=options.quiet_s)
             quiet_s = time.monotonic() - began
             remains = await read_remains(broker, app)
-            told = await _ask(server.url, app, [log.key for log in remains.logs.values() if log.outcome is not None])
+            told = await ask_results(server.url, app, [k for k, log in remains.logs.items() if log.outcome is not None])
+            answers = await ask_updates(server.url, app, plans, sender.acked)
             sender.save(folder / "sent.jsonl")
             faults.save(folder / "faults.jsonl")
             case = Case(
@@ -105,8 +103,9 @@ async def run_campaign(options: Options, plans: Sequence[Plan], rng: Random) -> 
                 deaths=faults.deaths,
                 lease_us=int(options.lease_s * 1e6),
                 told=told,
+                answers=answers,
             )
-            findings = check_all(case, [*RUN_INVARIANTS, *STEP_INVARIANTS])
+            findings = check_all(case, [*RUN_INVARIANTS, *LOG_INVARIANTS, *SCHEDULE_INVARIANTS, *STEP_INVARIANTS])
             is_clean = is_quiet and not any(finding.violations for finding in findings)
             if not is_clean:
                 await _dump(broker, app, folder, case, plans, [text for f in findings for text in f.violations])
@@ -152,35 +151,6 @@ async def _provision(url: str, app: App, lease_s: float) -> None:
 
 class _Info(msgspec.Struct):
     config: dict[str, object]
-
-
-async def _ask(url: str, app: App, keys: Sequence[RunKey]) -> dict[RunKey, str]:
-    """Asks for every ended run as any client would."""
-    told: dict[RunKey, str] = {}
-    gate = asyncio.Semaphore(ASKS_AT_ONCE)
-    async with await Client.connect(url, app=app.name) as client, asyncio.TaskGroup() as tasks:
-
-        async def ask(key: RunKey) -> None:
-            async with gate:
-                told[key] = await _answer(client, key)
-
-        for key in keys:
-            tasks.create_task(ask(key))
-    return told
-
-
-async def _answer(client: Client, key: RunKey) -> str:
-    try:
-        await client.get(key.workflow, key.run).result(timeout=ASK_S)
-    except RunCancelled:
-        return "cancelled"
-    except RunTerminated:
-        return "terminated"
-    except RunFailed:
-        return "failed"
-    except (JetrunError, TimeoutError) as error:
-        return repr(error)
-    return "completed"
 
 
 async def _dump(

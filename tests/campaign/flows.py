@@ -13,12 +13,16 @@ from jetrun.actors import (
     StepFailed,
     attempt,
     continue_as_new,
+    define_hook,
+    define_update,
     hook,
     info,
+    set_status,
     shield,
     sleep,
     start_child,
     step,
+    updates_done,
     workflow,
 )
 
@@ -26,6 +30,10 @@ from .effects import begin, broke, end
 
 RECOVERIES = 50
 """A campaign kills workers far more often than a life does; no step may count as deadly for that."""
+
+
+enter = define_update("enter", int, returns=int)
+arrival = define_hook("item", int)
 
 
 class Sold(FatalError):
@@ -90,6 +98,73 @@ async def book(seat: int, seats: int) -> int:
 async def unbook(seat: int) -> int:
     begin(seat)
     return end(seat)
+
+
+@step(max_recovery_attempts=RECOVERIES, inline=True, max_retries=4, retry_delay=["200ms"])
+async def weigh(number: int, failures: int) -> int:
+    """Runs in the actor worker first, then as others do."""
+    begin(number, failures)
+    await asyncio.sleep(0.01 * (number % 4))
+    if attempt().number <= failures:
+        broke()
+        raise ValueError(f"attempt {attempt().number} of {failures + 1}")
+    return end(number + 1)
+
+
+@step(max_recovery_attempts=RECOVERIES)
+async def instead(number: int, failures: int) -> int:
+    begin(number, failures)
+    return end(2 * number)
+
+
+@step(
+    max_recovery_attempts=RECOVERIES,
+    max_retries=4,
+    retry_delay=["500ms"],
+    schedule_to_close="1500ms",
+    on_failure=instead,
+)
+async def hasty(number: int, failures: int) -> int:
+    begin(number, failures)
+    if attempt().number <= failures:
+        broke()
+        raise ValueError(f"attempt {attempt().number} of {failures + 1}")
+    return end(number)
+
+
+@step(max_recovery_attempts=RECOVERIES, schedule_to_close="1s", on_failure=-1.0)
+async def dawdle(seconds: float) -> float:
+    begin(seconds)
+    await asyncio.sleep(seconds)
+    return end(seconds)
+
+
+@step(max_recovery_attempts=RECOVERIES, max_retries=4, retry_delay=["200ms"], heartbeat_timeout="30s")
+async def crawl(rows: int, failures: int) -> list[int]:
+    """Goes on where the attempt before has said that it was."""
+    begin(rows, failures)
+    place = attempt().last_heartbeat_as(int) or 0
+    for row in range(place + 1, rows + 1):
+        await asyncio.sleep(0.1)
+        attempt().heartbeat(row)
+        if row == rows // 2 and attempt().number <= failures:
+            broke()
+            raise ValueError(f"stopped at row {row}")
+    return end([place, rows])
+
+
+@step(max_recovery_attempts=RECOVERIES)
+async def announce(token: str) -> None:
+    begin(token)
+    await asyncio.sleep(0.05)
+    end(None)
+
+
+@step(max_recovery_attempts=RECOVERIES)
+async def tally(first: int, steps: int) -> int:
+    begin(first, steps)
+    await asyncio.sleep(0.01 * (first % 7))
+    return end(first + steps)
 
 
 @workflow
@@ -236,3 +311,84 @@ async def family(first: int, width: int, grace: float) -> list[object]:
     except ChildFailed as failed:
         return [*sums, failed.status]
     return [*sums, "completed"]
+
+
+@workflow
+async def ledger(count: int) -> list[int]:
+    """Takes updates, half of them by way of a step, and refuses negative numbers."""
+    taken: list[int] = []
+    is_full = asyncio.Event()
+
+    @enter.validator
+    def look(number: int) -> None:
+        if number < 0:
+            raise ValueError(number)
+
+    @enter.handler
+    async def write(number: int) -> int:
+        taken.append(number)
+        set_status("taken", len(taken))
+        if number % 2:
+            await double(number)
+        if len(taken) == count:
+            is_full.set()
+        return 10 * number
+
+    await is_full.wait()
+    await updates_done()
+    return sorted(taken)
+
+
+@workflow
+async def inlined(first: int, count: int) -> int:
+    """Inline steps, one after the other and side by side, some of them with retries in the queue."""
+    total = 0
+    for number in range(first, first + count):
+        total += await weigh(number, number % 3)
+    return total + sum(await asyncio.gather(*[weigh(number, 0) for number in range(count)]))
+
+
+@workflow
+async def hurried(number: int, failures: int, seconds: float) -> list[float]:
+    """Steps with a time by which they are over, and what stands in for them."""
+    return list(await asyncio.gather(hasty(number, failures), dawdle(seconds)))
+
+
+@workflow
+async def crawling(rows: int, failures: int) -> list[int]:
+    """A step that says how far it is."""
+    return await crawl(rows, failures)
+
+
+@workflow
+async def announced(count: int) -> list[int]:
+    """Hooks that somebody is told of before they count."""
+    return [await arrival(on_created=announce) for _ in range(count)]
+
+
+@workflow
+async def streamed(count: int) -> list[int]:
+    """Takes hooks as `collect` does, out of a stream."""
+    found: list[int] = []
+    async for item in arrival.stream():
+        found.append(item)
+        if item % 2:
+            await double(item)
+        if len(found) == count:
+            break
+    return found
+
+
+@workflow(durable=False, max_recovery_attempts=RECOVERIES)
+async def transient(first: int, steps: int) -> int:
+    """Runs whole on a step worker: its first step has the number and the input of the one that the log knows."""
+    total = await tally(first, steps)
+    await sleep(0.01 * (steps % 4))
+    return total
+
+
+@workflow
+async def ticked(seconds: float) -> str:
+    """What schedules start."""
+    await linger(seconds)
+    return str(info().scheduled_at)

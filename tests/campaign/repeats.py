@@ -1,7 +1,8 @@
 """Repeats: side effects that happened more than once, each with the fault that explains it.
 
 What explains a repeat is something that happened to *this* attempt while it was out: from its begin until its result
-was published and could be acked. An actor worker's death explains nothing: the work was queued, and stays so.
+was published and could be acked. An actor worker's death explains only repeats of inline steps that it ran
+itself: other work was queued, and stays so.
 """
 
 from __future__ import annotations
@@ -60,13 +61,13 @@ def _cause(case: Case, first: Line, second: Line) -> str:
         window = f" ({fault.window})" if fault.window else ""
         after_ms = (fault.at_us - first.at_us) / 1000
         if (
-            fault.kind == "steps"
+            fault.kind != "server"
             and fault.what == "kill"
             and fault.pid == first.pid
             and from_us < fault.at_us <= until_us
         ):
             had = "after its effect" if _has_ended(case, first, fault.at_us) else "before its effect"
-            return f"step worker {fault.pid} was killed {after_ms:.0f} ms into the attempt, {had}{window}"
+            return f"its worker {fault.pid} was killed {after_ms:.0f} ms into the attempt, {had}{window}"
         if fault.kind == "server" and fault.at_us <= until_us and fault.until_us >= from_us:
             return f"the server was {fault.what}ed {after_ms:.0f} ms into the attempt{window}"
     return _zombie(case, first, second)

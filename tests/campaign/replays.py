@@ -16,12 +16,13 @@ from jetrun.actors.decision import Decision
 from jetrun.actors.journal import message_of
 from jetrun.actors.records import Record, record_hash
 from jetrun.actors.registry import Registry
+from jetrun.actors.schedule_run import SCHEDULES
 
 from . import flows
 from .audit import Case
 from .run_logs import Entry, RunLog
 
-REGISTRY: Final = Registry.of_modules([flows.__name__])
+REGISTRY: Final = Registry.of_modules([flows.__name__]).with_engine(SCHEDULES)
 
 
 def same_decisions(case: Case) -> list[str]:

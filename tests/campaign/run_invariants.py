@@ -246,6 +246,26 @@ def told_alike(case: Case) -> list[str]:
     ]
 
 
+def updates_told_alike(case: Case) -> list[str]:
+    """A client that repeats an update is told the answer that is in the log, each time."""
+    found: list[str] = []
+    for key, plan in case.plans.items():
+        log = case.log_of(key)
+        given = {answer.id: answer for entry in log.entries for answer in entry.record.answers}
+        for letter in plan.letters:
+            told = case.answers.get(letter.id)
+            if told is None or letter.verb != "update":
+                continue
+            answer = given.get(letter.id)
+            if answer is None:
+                expected = "ended"
+            else:
+                expected = answer.error.code if answer.error is not None else bytes(answer.result).decode()
+            if told != expected:
+                found.append(f"{key}: of update {letter.id} clients are told {told!r}, the log says {expected!r}")
+    return found
+
+
 def not_parked(case: Case) -> list[str]:
     """A crash parks nobody: the code is the same everywhere."""
     return [
@@ -303,6 +323,7 @@ RUN_INVARIANTS = [
     Invariant("I19", "nothing ends that nobody ended", ends_have_causes),
     Invariant("I20", "children end once, and with their parents", families),
     Invariant("I27", "clients are told what the log says", told_alike),
+    Invariant("I27", "who repeats an update is told the answer in the log", updates_told_alike),
     Invariant("I30", "only messages to ended runs are dead letters", dead_for_a_reason),
     Invariant("P8", "no run is parked", not_parked),
     Invariant("P7", "no worker ends by itself", nobody_died),

@@ -27,7 +27,9 @@ def one_run_per_time(case: Case) -> list[str]:
                 continue
             mark = case.log_of(RunKey(command.workflow, command.run)).parent_mark()
             if mark is None or (mark.run, mark.command) != (log.key.run, command.n):
-                found.append(f"{log.key}: heard of the end of {command.run} as command {command.n}, its log says {mark}")
+                found.append(
+                    f"{log.key}: heard of the end of {command.run} as command {command.n}, its log says {mark}"
+                )
     return found
 
 

@@ -30,6 +30,8 @@ AGAIN_S: Final = 3.0
 """Within this time after its acknowledgement a message is sent again."""
 
 GIVE_UP_S: Final = 60.0
+INPUTS: Final = ("hook", "update")
+"""What may be sent before the run is there."""
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,14 +65,14 @@ class Sender:
         self._on_sending = on_sending
 
     async def send(self, plans: Sequence[Plan]) -> None:
-        """Sends everything at its time: a run's hooks each after the acknowledgement of the last, also before its start;
+        """Sends everything at its time: a run's hooks and updates each after the acknowledgement of the last, also before its start;
         what steers it only once its start is acknowledged, because without a run there is nothing to steer.
         """
         began = anyio.current_time()
         async with anyio.create_task_group() as tasks:
             for plan in plans:
-                hooks = [letter for letter in plan.letters if letter.verb == "hook"]
-                tasks.start_soon(self._send_in_order, plan.key, hooks, began, tasks)
+                inputs = [letter for letter in plan.letters if letter.verb in INPUTS]
+                tasks.start_soon(self._send_in_order, plan.key, inputs, began, tasks)
                 tasks.start_soon(self._start_and_steer, plan, began, tasks)
 
     @property
@@ -83,7 +85,7 @@ class Sender:
         path.write_bytes(b"".join(msgspec.json.encode(entry) + b"\n" for entry in self.tries))
 
     async def _start_and_steer(self, plan: Plan, began: float, tasks: anyio.abc.TaskGroup) -> None:
-        start, *others = [letter for letter in plan.letters if letter.verb != "hook"]
+        start, *others = [letter for letter in plan.letters if letter.verb not in INPUTS]
         # In order: a pause that were stored after its resume would last for ever.
         await self._send_in_order(plan.key, [start, *sorted(others, key=lambda letter: letter.at_s)], began, tasks)
 

@@ -8,9 +8,12 @@ from typing import cast
 import msgspec
 
 from jetrun.actors.commands import OpenHook, StartTimer
+from jetrun.actors.schedule import OVERLAPS
 
 from .plans import Shape
 from .run_logs import RunLog
+from .schedule_plans import schedule_shape
+from .step_shapes import announced, crawling, hurried, inlined, ledger, transient
 
 
 def _completed(log: RunLog, expected: object) -> str:
@@ -121,6 +124,16 @@ def _one_item(_args: list[object], rng: Random) -> list[tuple[str, object, float
     return [("item", 0, rng.uniform(-1, 3))]
 
 
+def _entries(args: list[object], rng: Random) -> list[tuple[str, object, float]]:
+    after_s = rng.uniform(-0.5, 1.5)
+    found: list[tuple[str, object, float]] = []
+    for number in range(cast(int, args[0])):
+        found += [("enter", -1 - number, after_s)] if rng.random() < 0.3 else []
+        found.append(("enter", number, after_s))
+        after_s += rng.choice([0.0, rng.uniform(0, 1)])
+    return found
+
+
 def _go(args: list[object], rng: Random) -> list[tuple[str, object, float]]:
     deadline_s = cast(int, args[0]) / 1000
     after_s = rng.choice([-0.3, rng.uniform(0, deadline_s), deadline_s + rng.uniform(-0.05, 0.05), deadline_s + 1])
@@ -141,9 +154,17 @@ SHAPES: list[Shape] = [
     Shape("bulky", lambda rng: [rng.choice("abc"), *rng.choice([[150, 5], [220, 2], [1, 3]])], _bulky),
     Shape("tour", lambda rng: [*rng.choice([[3, 3], [2, 4], [0, 2], [5, 5]])], _tour),
     Shape("family", lambda rng: [rng.randrange(100), rng.randint(1, 4), rng.choice([0.2, 1.0])], _family),
+    Shape("ledger", lambda rng: [rng.randint(1, 6)], ledger, updates=_entries),
+    Shape("inlined", lambda rng: [rng.randrange(100), rng.randint(1, 3)], inlined),
+    Shape("hurried", lambda rng: [rng.randint(1, 99), rng.randint(0, 3), rng.choice([0.01, 0.9, 4.0])], hurried),
+    Shape("crawling", lambda rng: [rng.randint(2, 20), rng.randint(0, 1)], crawling),
+    Shape("announced", lambda rng: [rng.randint(1, 4)], announced, hooks=_items),
+    Shape("streamed", lambda rng: [rng.randint(1, 6)], _collect, hooks=_items),
+    Shape("transient", lambda rng: [rng.randrange(100), rng.randrange(100)], transient),
+    *(schedule_shape(overlap, lives_s=(1.0, 6.0)) for overlap in OVERLAPS),
     Shape("patient", lambda rng: [rng.random() < 0.5], lambda _args, log: f"{log.status} by itself", is_endless=True),
 ]
-"""All shapes; a campaign has as many runs of each."""
+"""All shapes; a campaign has as many runs of each, and a schedule of each overlap policy."""
 
 
 def judge_of(workflow: str) -> Shape:

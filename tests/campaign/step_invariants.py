@@ -173,9 +173,9 @@ def _endings(log: RunLog) -> list[tuple[int, str]]:
             del open_steps[command]
             is_same_turn.add(command)
             endings.append((command, "result" if result.error is None else "failure"))
-        endings += [(n, "end by its time") for n in record.fired if open_steps.pop(n, 0)]
         kept = []
         _move(record, open_steps)
+        endings += [(n, "end by its time") for n in record.fired if open_steps.pop(n, 0)]
     return endings
 
 

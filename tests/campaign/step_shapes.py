@@ -1,4 +1,4 @@
-"""What is right for runs that lean on options of steps and hooks; for campaigns and simulations alike."""
+"""What is right for runs that lean on options of steps and hooks, and on updates; for campaigns and simulations alike."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import cast
 import msgspec
 
 from jetrun.actors.commands import OpenHook, RunStep
+from jetrun.actors.messages import Update
 
 from .run_logs import RunLog
 
@@ -91,3 +92,23 @@ def transient(args: list[object], log: RunLog) -> str:
         return problem or f"returned {found!r}"
     names = [command.name for _, command in log.steps().values()]
     return "" if names == ["workflow:transient"] else f"has steps {names} in its log"
+
+
+def ledger(args: list[object], log: RunLog) -> str:
+    """Each update that fits was applied once, and has its answer (I7)."""
+    value, wrong = returned(log)
+    if not wrong and value != list(range(cast(int, args[0]))):
+        wrong = f"returned {value!r}"
+    for _, message in log.messages():
+        if isinstance(message.body, Update):
+            number = cast("list[int]", msgspec.json.decode(message.body.args))[0]
+            found = [
+                (answer.is_refused, msgspec.json.decode(answer.result))
+                for entry in log.entries
+                for answer in entry.record.answers
+                if answer.seq == message.seq
+            ]
+            is_late = any(refused.seq == message.seq for entry in log.entries for refused in entry.record.refused)
+            if found != [(True, None) if number < 0 else (False, 10 * number)] and not (is_late and not found):
+                wrong = wrong or f"update {message.body.id} of {number} was answered {found}"
+    return wrong

@@ -34,7 +34,7 @@ class Window(NamedTuple):
     """A moment to aim at."""
 
     name: str
-    """What has just been published: `append`, `work`, `timer`, `start`, `hook`, `result`, `begin`, `end`, `index`."""
+    """What has just been published: `append`, `work`, `timer`, `start`, `hook` (or update), `result`, `begin`, `end`, `index`."""
     kind: Kind
     """Who is killed."""
 
@@ -42,7 +42,7 @@ class Window(NamedTuple):
 RECONNECT_PAUSE_S: Final = 0.02
 
 WINDOWS: Final[dict[Kind, tuple[str, ...]]] = {
-    "actors": ("append", "work", "timer", "start", "hook", "result", "index"),
+    "actors": ("append", "work", "timer", "start", "hook", "result", "index", "begin", "end"),
     "steps": ("begin", "end", "result", "work"),
     "server": ("append", "work", "timer", "sent", "start", "hook", "result", "ack"),
 }
@@ -55,6 +55,8 @@ MEANING: Final[dict[tuple[Kind, str], str]] = {
     ("actors", "hook"): "a hook was about to reach it",
     ("actors", "result"): "a step's result was about to reach it",
     ("actors", "index"): "it was publishing the last effects of an ended run",
+    ("actors", "begin"): "its inline step had begun",
+    ("actors", "end"): "its inline step had had its effect, the result was not sent",
     ("steps", "begin"): "its step had begun",
     ("steps", "end"): "its step had had its effect, the result was not sent",
     ("steps", "result"): "its result was sent, the work not acked",
@@ -201,8 +203,8 @@ class Watch:
             pid = pid_of(result.worker)
             self.results.setdefault((tokens[3], tokens[4], result.command, result.attempt), []).append((pid, now_us()))
             self._see("result", run=run, actor=owner, step=pid)
-        elif verb in ("start", "hook"):
-            self._see(verb, run=run, actor=owner)
+        elif verb in ("start", "hook", "update"):
+            self._see("start" if verb == "start" else "hook", run=run, actor=owner)
 
     def _on_work(self, subject: str, payload: bytes, _reply: str) -> None:
         workflow, run = subject.split(".")[4:6]
@@ -248,7 +250,9 @@ class Watch:
             while True:
                 line: Line = decode_line(self._bell.recv(65536))
                 if line.phase != "broke":
-                    self._see(line.phase, run=f"{line.workflow}.{line.run}", step=line.pid)
+                    is_inline = line.pid in self._owners.values()
+                    actor, step = (line.pid, 0) if is_inline else (0, line.pid)
+                    self._see(line.phase, run=f"{line.workflow}.{line.run}", actor=actor, step=step)
 
     def _see(self, name: str, *, run: str = "", actor: int = 0, step: int = 0, k: int = 0) -> None:
         self.heard[name] += 1

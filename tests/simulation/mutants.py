@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, contextmanager
+from types import ModuleType
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import msgspec
 
+from jetrun.actors import schedule_run
 from jetrun.actors.actor import Actor
+from jetrun.actors.desk import Desk
 from jetrun.actors.fold import Fold
 from jetrun.actors.journal import Journal
+from jetrun.actors.messages import CONTINUED
 from jetrun.actors.names import RunKey
+from jetrun.actors.records import Record
 from jetrun.actors.retry import RetryPolicy
+from jetrun.actors.schedule import PauseOrder
+from jetrun.actors.seen import Seen
 from jetrun.streams.appends import Appends
 from jetrun.streams.debt import Debt
 from jetrun.streams.effects import Effects
@@ -23,6 +30,7 @@ from jetrun.streams.ports import Delivery, Outgoing
 from jetrun.streams.run_log import RunLog
 from jetrun.streams.slots import Pending
 from jetrun.streams.step_worker import StepWorker
+from jetrun.streams.taking_back import TakingBack, _Doomed
 from jetrun.streams.turns import Turns
 
 from .running import run_seed
@@ -34,7 +42,7 @@ class Mutant(NamedTuple):
     """One bug."""
 
     name: str
-    target: type
+    target: type | ModuleType
     attribute: str
     make: Callable[[Any], object]
     """Makes the replacement of the attribute's value."""
@@ -175,6 +183,61 @@ def _never_final(decide: Any) -> Any:
     return mutant
 
 
+def _drop_carried(follow_links: Any) -> Any:
+    def mutant(journal: Journal, record: Record, seq: int) -> None:
+        follow_links(journal, record, seq)
+        if record.continued is not None:
+            journal.backlog = [folded for folded in journal.backlog if folded.verb != "hook"]
+
+    return mutant
+
+
+def _begin_old_link(beginning: Any) -> Any:
+    def mutant(effects: Effects, debt: Debt) -> Outgoing:
+        if debt.owed.rests_until_us or debt.link is None:
+            return beginning(effects, debt)  # type: ignore[no-any-return]
+        return effects.tick(debt.key, debt.link.n - 1, wake=CONTINUED)
+
+    return mutant
+
+
+def _sweep_all_of_run(_of_link: Any) -> Any:
+    async def mutant(taking_back: TakingBack, debt: Debt) -> list[_Doomed]:
+        app, key = taking_back._app, debt.key
+        return [
+            _Doomed(app.work, app.work_of_run(key)),
+            _Doomed(app.work, app.retry_of_run(key)),
+            _Doomed(app.timers, app.timers_of_run(key)),
+        ]
+
+    return mutant
+
+
+def _begin_twice(begin: Any) -> Any:
+    def mutant(desk: Desk, *args: Any) -> None:
+        begin(desk, *args)
+        begin(desk, *args)
+
+    return mutant
+
+
+def _start_twice(start: Any) -> Any:
+    def mutant(keeper: Any, planned: Any) -> None:
+        start(keeper, planned)
+        keeper._state.running.pop()
+        start(keeper, planned)
+
+    return mutant
+
+
+def _ignore_pauses(follow: Any) -> Any:
+    def mutant(keeper: Any, order: Any) -> None:
+        if not isinstance(order.order, PauseOrder):
+            follow(keeper, order)
+
+    return mutant
+
+
 MUTANTS = [
     Mutant("messages are acked before the append", Turns, "_complete", _ack_before_append),
     Mutant("appends are not fenced", RunLog, "entry", _without_fence),
@@ -192,4 +255,13 @@ MUTANTS = [
     Mutant("half-appended decisions are not finished", Actor, "unfinished", lambda _: property(lambda _actor: None)),
     Mutant("parked runs are not tried again", Effects, "carry_out", _forget_park_timer),
     Mutant("retries have no end", RetryPolicy, "decide", _never_final),
+    Mutant("hooks that a switch carries are dropped", Journal, "_follow_links", _drop_carried),
+    Mutant("the tick that begins a link names the old one", Effects, "_beginning", _begin_old_link),
+    Mutant("what earlier links have taken is forgotten", Seen, "pack", _always("")),
+    Mutant("the end of a link takes the next one's work", TakingBack, "_of_link", _sweep_all_of_run),
+    Mutant("updates are applied twice", Desk, "begin", _begin_twice),
+    Mutant("answers are not recorded", Desk, "_answer", _always(None)),
+    Mutant("a schedule starts a time twice", schedule_run._Keeper, "_start", _start_twice),
+    Mutant("schedules do not look at what is under way", schedule_run, "admit", _always("start")),
+    Mutant("schedules do not pause", schedule_run._Keeper, "_follow", _ignore_pauses),
 ]

@@ -10,9 +10,8 @@ import msgspec
 from campaign.plans import Shape
 from campaign.run_logs import RunLog
 from campaign.schedule_plans import schedule_shape
-from campaign.step_shapes import announced, crawling, hurried, inlined, transient
+from campaign.step_shapes import announced, crawling, hurried, inlined, ledger, transient
 from jetrun.actors.commands import OpenHook, StartTimer
-from jetrun.actors.messages import Update
 from jetrun.actors.schedule import OVERLAPS
 
 FAILURES_OF_FLAKY = 4
@@ -150,24 +149,6 @@ def _one_item(_args: list[object], rng: Random) -> list[tuple[str, object, float
     return [("item", 0, rng.uniform(-1, 3))]
 
 
-def _ledger(args: list[object], log: RunLog) -> str:
-    """Each update that fits was applied once, and has its answer (I7)."""
-    wrong = _completed(log, list(range(cast(int, args[0]))))
-    for _, message in log.messages():
-        if isinstance(message.body, Update):
-            number = cast("list[int]", msgspec.json.decode(message.body.args))[0]
-            found = [
-                (answer.is_refused, msgspec.json.decode(answer.result))
-                for entry in log.entries
-                for answer in entry.record.answers
-                if answer.seq == message.seq
-            ]
-            is_late = any(refused.seq == message.seq for entry in log.entries for refused in entry.record.refused)
-            if found != [(True, None) if number < 0 else (False, 10 * number)] and not (is_late and not found):
-                wrong = wrong or f"update {message.body.id} of {number} was answered {found}"
-    return wrong
-
-
 def _entries(args: list[object], rng: Random) -> list[tuple[str, object, float]]:
     after_s = rng.uniform(-2, 3)
     found: list[tuple[str, object, float]] = []
@@ -202,7 +183,7 @@ SHAPES: list[Shape] = [
     Shape("tour", lambda rng: [*rng.choice([[3, 3], [2, 4], [0, 2], [4, 4]])], _tour),
     Shape("capped", lambda rng: [rng.randint(0, 3)], _capped),
     Shape("picky", lambda rng: [rng.randint(1, 3)], _picky, hooks=_numbers),
-    Shape("ledger", lambda rng: [rng.randint(1, 6)], _ledger, updates=_entries),
+    Shape("ledger", lambda rng: [rng.randint(1, 6)], ledger, updates=_entries),
     Shape("family", lambda rng: [rng.randrange(100), rng.randint(1, 3), rng.choice([0.2, 1.0])], _family),
     Shape("inlined", lambda rng: [rng.randrange(100), rng.randint(1, 3)], inlined),
     Shape("hurried", lambda rng: [rng.randint(1, 100), rng.randint(0, 3), rng.choice([0.01, 1.0, 1.9, 9.0])], hurried),
