@@ -24,6 +24,11 @@ ACK_US: Final = 500_000
 needs some time for the first, the server writes acks down ten times a second and forgets the others by kill -9.
 """
 
+ANSWER_US: Final = 5_000_000
+"""So long a step worker asks whether work that a server has brought back is done, before it runs it: two copies of it may
+begin one after the other then, where every actor worker was away meanwhile.
+"""
+
 NEVER_US: Final = 1 << 62
 
 
@@ -68,7 +73,7 @@ def _cause(case: Case, first: Line, second: Line) -> str:
         ):
             had = "after its effect" if _has_ended(case, first, fault.at_us) else "before its effect"
             return f"its worker {fault.pid} was killed {after_ms:.0f} ms into the attempt, {had}{window}"
-        if fault.kind == "server" and fault.at_us <= until_us and fault.until_us >= from_us:
+        if fault.kind == "server" and fault.at_us <= until_us and fault.until_us >= from_us - ANSWER_US:
             return f"the server was {fault.what}ed {after_ms:.0f} ms into the attempt{window}"
     return _zombie(case, first, second)
 
