@@ -89,7 +89,7 @@ async def _answer(client: Client, key: RunKey, number: int, update_id: str) -> s
     except RunEnded:
         return "ended"
     except (UpdateRefused, UpdateFailed) as error:
-        return f"{type(error).__mro__[1].__name__ if error.error is None else error.error.code}"
+        return error.error.code
     except (JetrunError, TimeoutError) as error:
         return repr(error)
     return msgspec.json.encode(value).decode()

@@ -66,7 +66,13 @@ async def _aim(kind: Kind, scene: Scene, rng: Random, left_s: float) -> Shot | N
     if rng.random() >= AIMED_SHARE:
         return None
     window = Window(rng.choice(WINDOWS[kind]), kind)
-    return await scene.watch.shoot(window, lambda pid: strike(pid or scene.server.pid), within_s=min(AIM_S, left_s))
+
+    def fire(pid: int) -> bool:
+        if kind == "actors" and window.name in ("begin", "end") and scene.crew.by_pid(pid) is None:
+            return False  # an inline step that was owed, of a worker that is taking over and has not said who it is
+        return strike(pid or scene.server.pid)
+
+    return await scene.watch.shoot(window, fire, within_s=min(AIM_S, left_s))
 
 
 async def _moments(rng: Random, seconds: float) -> AsyncGenerator[float, None]:

@@ -49,8 +49,12 @@ class Repeat(msgspec.Struct, frozen=True, kw_only=True):
 def repeats(case: Case) -> Iterator[Repeat]:
     """Finds every repeat."""
     for begins in begins_by_attempt(case.lines).values():
-        for first, second in pairwise(begins):
-            yield Repeat(first=first, second=second, cause=_cause(case, first, second))
+        for index, (first, second) in enumerate(pairwise(begins)):
+            cause = _cause(case, first, second)
+            # What has made two copies of the work may explain both: a worker that asked in vain begins so much later.
+            since_us = second.at_us - ANSWER_US - ACK_US
+            causes = (_cause(case, earlier, second, since_us=since_us) for earlier in begins[:index] if not cause)
+            yield Repeat(first=first, second=second, cause=cause or next(filter(None, causes), ""))
 
 
 def unexplained(case: Case) -> list[str]:
@@ -58,11 +62,13 @@ def unexplained(case: Case) -> list[str]:
     return [str(repeat) for repeat in repeats(case) if not repeat.cause]
 
 
-def _cause(case: Case, first: Line, second: Line) -> str:
+def _cause(case: Case, first: Line, second: Line, *, since_us: int = 0) -> str:
     if _is_queued_again(case, first, second):
         return _zombie(case, first, second)
     from_us, until_us = first.at_us - HANDOUT_US, min(second.at_us, _published_us(case, first) + ACK_US)
     for fault in case.faults:
+        if max(fault.at_us, fault.until_us) < since_us:
+            continue
         window = f" ({fault.window})" if fault.window else ""
         after_ms = (fault.at_us - first.at_us) / 1000
         if (
@@ -73,7 +79,7 @@ def _cause(case: Case, first: Line, second: Line) -> str:
         ):
             had = "after its effect" if _has_ended(case, first, fault.at_us) else "before its effect"
             return f"its worker {fault.pid} was killed {after_ms:.0f} ms into the attempt, {had}{window}"
-        if fault.kind == "server" and fault.at_us <= until_us and fault.until_us >= from_us - ANSWER_US:
+        if fault.kind == "server" and fault.at_us <= until_us and fault.until_us >= from_us:
             return f"the server was {fault.what}ed {after_ms:.0f} ms into the attempt{window}"
     return _zombie(case, first, second)
 

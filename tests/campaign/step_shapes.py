@@ -60,14 +60,13 @@ def _has_failed(log: RunLog, command: RunStep) -> bool:
 
 
 def crawling(args: list[object], log: RunLog) -> str:
-    """An attempt goes on where the one before it has failed."""
-    rows, failures = cast("tuple[int, int]", args)
+    """An attempt goes on from what an earlier one has said: a hint, which may be an old one or lost."""
+    rows = cast(int, args[0])
     found, problem = returned(log)
     if problem:
         return problem
     place, reached = cast("list[int]", found)
-    least = rows // 2 if failures else 0
-    return "" if reached == rows and least <= place <= rows else f"went on at {place} of {rows}, came to {reached}"
+    return "" if reached == rows and 0 <= place <= rows else f"went on at {place} of {rows}, came to {reached}"
 
 
 def announced(args: list[object], log: RunLog) -> str:

@@ -202,7 +202,8 @@ class Watch:
             result = msgspec.json.decode(payload, type=_Result)
             pid = pid_of(result.worker)
             self.results.setdefault((tokens[3], tokens[4], result.command, result.attempt), []).append((pid, now_us()))
-            self._see("result", run=run, actor=owner, step=pid)
+            # Of an inline step it comes from an actor worker, and is nothing to aim a step worker's death at.
+            self._see("result", run=run, actor=owner, step=pid if pid in self._step_pids.values() else 0)
         elif verb in ("start", "hook", "update"):
             self._see("start" if verb == "start" else "hook", run=run, actor=owner)
 
@@ -250,8 +251,9 @@ class Watch:
             while True:
                 line: Line = decode_line(self._bell.recv(65536))
                 if line.phase != "broke":
-                    is_inline = line.pid in self._owners.values()
-                    actor, step = (line.pid, 0) if is_inline else (0, line.pid)
+                    # Inline steps ring, too: only beats tell who is what.
+                    actor = line.pid if line.pid in self._owners.values() else 0
+                    step = line.pid if line.pid in self._step_pids.values() else 0
                     self._see(line.phase, run=f"{line.workflow}.{line.run}", actor=actor, step=step)
 
     def _see(self, name: str, *, run: str = "", actor: int = 0, step: int = 0, k: int = 0) -> None:

@@ -309,5 +309,10 @@ def _count_rare(remains: Remains) -> None:
         counts["parked and unparked"] += bool(parked) and any(r.k > parked[-1] and not r.undecided for r in records)
         counts["paused and resumed"] += any(r.summary.status == "paused" for r in records) and log.outcome is not None
         counts["decision of several records"] += any(record.more for record in records)
+        counts["link begun"] += sum(record.continued is not None for record in records)
+        counts["step ended by its time"] += sum(n in log.steps() for record in records for n in record.fired)
+        outcome = log.outcome
+        if log.key.workflow == "crawling" and outcome is not None and outcome.status == "completed":
+            counts["went on from a heartbeat"] += not bytes(outcome.result).startswith(b"[0,")
     for begins in begins_by_attempt(remains.case.lines).values():
         counts["attempt begun twice"] += len(begins) > 1

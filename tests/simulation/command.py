@@ -26,6 +26,9 @@ SOMETIMES = (
     "early hook",
     "paused and resumed",
     "attempt begun twice",
+    "link begun",
+    "step ended by its time",
+    "went on from a heartbeat",
 )
 """States that a long run has to reach; else it has not tried what it is there for."""
 

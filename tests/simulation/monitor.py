@@ -91,10 +91,10 @@ class Monitor:
             self.chaos.watch_acked(stream, self._subjects.get((stream, seq), ""))
 
     def _is_taken_back(self, key: RunKey, command: int) -> bool:
-        """Tells whether the log says that nobody waits for a step: closed, or its run has ended."""
+        """Tells whether the log says that nobody waits for a step: closed, over by its time, or its run has ended."""
         for stored in self._server.stream(self._app.log).select(self._app.log_of(key)):
             record = decode_record(stored.payload)
             closed = {each.target for each in record.commands if isinstance(each, Close)}
-            if record.outcome is not None or command in closed:
+            if record.outcome is not None or command in closed or command in record.fired:
                 return True
         return False
