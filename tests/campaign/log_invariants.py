@@ -48,8 +48,10 @@ def nothing_new_after_cancel(case: Case) -> list[str]:
                 new = [c for c in record.commands if not isinstance(c, (Close, CancelChild))]
                 found += [f"{log.key}: record {record.k} asks for {type(c).__name__} {c.n}, cancelled" for c in new]
             is_cancelled = is_cancelled or any(folded.verb == "cancel" for folded in record.messages)
-            # The decision that applies it may have asked for something before, for an earlier message.
-            is_applied = is_cancelled and not record.undecided and not record.more and not record.kept
+            # The decision that applies it may have asked for something before, for an earlier message; where a link
+            # ended first, that is the next link's first one, whose code begins and is then cancelled.
+            is_decided = not (record.undecided or record.more or record.kept or record.continued is not None)
+            is_applied = is_applied or (is_cancelled and is_decided)
     return found
 
 
