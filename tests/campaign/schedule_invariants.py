@@ -116,12 +116,15 @@ def caught_up(case: Case) -> list[str]:
 
 
 def _heard(log: RunLog) -> list[tuple[Entry, int]]:
-    """Tells for each record the newest time that the records before it have heard of."""
+    """Tells for each record the newest time that the decisions before it have heard of; what is kept or carried is heard later."""
     found: list[tuple[Entry, int]] = []
-    newest_us = 0
+    newest_us = kept_us = 0
     for entry in log.entries:
         found.append((entry, newest_us))
-        newest_us = max([newest_us, *(folded.at_us for folded in entry.record.messages)])
+        kept_us = max([kept_us, *(folded.at_us for folded in entry.record.messages)])
+        record = entry.record
+        if not (record.undecided or record.kept or record.more or record.continued is not None):
+            newest_us = kept_us
     return found
 
 

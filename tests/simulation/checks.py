@@ -34,6 +34,7 @@ from campaign.step_invariants import (
     same_input,
 )
 from jetrun.actors.limits import PIN_TIMEOUT_S
+from jetrun.actors.names import RunKey
 from jetrun.streams.actor_worker import HELLO_S
 from support.simloop import EPOCH_US
 
@@ -221,8 +222,16 @@ def _causes(remains: Remains, first: Line, second: Line) -> Iterator[str]:
     result = f"wf.{APP.name}.run.{first.workflow}.{first.run}.step"
     for at_us, subject in remains.lost:
         is_work = (work[0] in subject or ".retry." in subject) and subject.endswith(work[1])
-        if at_us <= second.at_us and (is_work or subject == result):
+        # An unclear append: whoever asks for its fate, and who has taken over, each find the decision in the log.
+        is_append = _is_inline(remains, first) and subject == APP.log_of(RunKey(first.workflow, first.run))
+        if at_us <= second.at_us and (is_work or is_append or subject == result):
             yield f"a message was struck: {subject}"
+
+
+def _is_inline(remains: Remains, line: Line) -> bool:
+    """Tells whether an attempt was run by the actor workers themselves: nothing is queued that could be told apart."""
+    asked = remains.case.log_behind(line).steps().get(line.command)
+    return asked is not None and asked[1].inline and line.attempt == 1
 
 
 def _has_two_owners(remains: Remains, first: Line, second: Line) -> bool:
