@@ -244,7 +244,7 @@ MUTANTS = [
     Mutant("effects go out before the append", Turns, "_complete", _effects_before_append),
     Mutant("owed effects are not repeated", Effects, "carry_out", _skip_repeats),
     Mutant("folded deliveries are forgotten", Journal, "has_folded", _always(False)),
-    Mutant("senders' ids are forgotten", Journal, "has_id", _always(False)),
+    Mutant("senders' ids are forgotten", Seen, "has_id", _always(False)),
     Mutant("timers fire early", Fold, "_advance", _timers_early),
     Mutant("work is acked before its result is stored", StepWorker, "_report", _ack_work_first),
     Mutant("verdicts are given without a look at the log", Appends, "_is_current", _always_async(True)),
