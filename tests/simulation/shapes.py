@@ -180,6 +180,9 @@ SHAPES: list[Shape] = [
     Shape("limited", lambda rng: [rng.choice([0.01, 0.3, 2.0, 12.0]), rng.choice([0.3, 1.0, 5.0])], _limited),
     Shape("stamps", lambda rng: [rng.randint(1, 5)], _stamps),
     Shape("bulky", lambda rng: [rng.choice("abc"), *rng.choice([[900, 9], [1500, 3], [10, 4], [700, 20]])], _bulky),
+    Shape(
+        "bulky", lambda rng: [rng.choice("abc"), 700, 20], _bulky
+    ),  # once more: decisions of several records are rare
     Shape("tour", lambda rng: [*rng.choice([[3, 3], [2, 4], [0, 2], [4, 4]])], _tour),
     Shape("capped", lambda rng: [rng.randint(0, 3)], _capped),
     Shape("picky", lambda rng: [rng.randint(1, 3)], _picky, hooks=_numbers),
