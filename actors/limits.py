@@ -101,7 +101,7 @@ FORGET_AFTER_US: Final = 30 * 86_400 * 1_000_000
 SCHEDULE_ID_MAX: Final = 96
 """A schedule's id. With the time and a mark behind it, it is still a token: the id of the run that it starts."""
 
-CATCH_UP_US_MIN: Final = 10 * 1_000_000
+CATCH_UP_US_MIN: Final = 2 * 1_000_000
 CATCH_UP_TIMES_MAX: Final = 1_000
 """A delayed message comes up to a second late. After a gap so many times are caught up at most, the oldest ones; each costs
 a few commands of one record."""

@@ -56,7 +56,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     spec: ScheduleSpec
     overlap: Overlap = "skip"
     catch_up: str = CATCH_UP
-    """A duration: a time is made up for if that can begin within it; older ones are missed. At least "10s"."""
+    """A duration: a time is made up for if that can begin within it; older ones are missed. At least "2s"."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.spec, ScheduleSpec):
@@ -249,5 +249,5 @@ def _catch_up_us(value: str) -> int:
     except InvalidDuration as error:
         raise DefinitionError(str(error)) from error
     if us < CATCH_UP_US_MIN:
-        raise DefinitionError(f"catch_up={value!r} is too short: a timer can be late by a second; use '10s' or more")
+        raise DefinitionError(f"catch_up={value!r} is too short: a timer can be late by a second; use '2s' or more")
     return us

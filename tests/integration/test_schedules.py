@@ -132,7 +132,7 @@ async def test_times_that_a_dead_server_has_missed_are_made_up_for(
         await client.schedules.create("each", ticked.call(), EVERY_SECOND, overlap="buffer_all")
         await wait_runs(client, "each", 2)
         os.kill(own_server.pid, signal.SIGKILL)
-        await anyio.sleep(3.5)  # several times pass while there is no server
+        await anyio.sleep(5.5)  # more than five times pass while there is no server
         own_server.restart()
         status = await wait_runs(client, "each", 9)
 
@@ -145,12 +145,12 @@ async def test_times_beyond_the_window_are_missed(processes: Processes, own_serv
     crew = Crew(processes, own_server.url, "default")
     await crew.begin()
     async with await Client.connect(own_server.url, app="default") as client:
-        await client.schedules.create("each", ticked.call(), EVERY_SECOND, overlap="allow_all", catch_up="10s")
+        await client.schedules.create("each", ticked.call(), EVERY_SECOND, overlap="allow_all", catch_up="2s")
         await wait_runs(client, "each", 1)
         crew.kill_actors()
-        await anyio.sleep(14)  # longer than the window
+        await anyio.sleep(6)  # longer than the window
         await crew.begin_actors()
-        status = await wait_runs(client, "each", 12)
+        status = await wait_runs(client, "each", 5)
 
         runs = await started(client, "each")
         assert set(runs.values()) == {1}
@@ -160,8 +160,11 @@ async def test_times_beyond_the_window_are_missed(processes: Processes, own_serv
 
 
 @pytest.mark.slow
-async def test_a_schedule_is_there_before_any_worker_is(nats_url: str, app: App, processes: Processes) -> None:
+async def test_a_schedule_is_there_before_any_worker_is(
+    nats_url: str, app: App, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was asked for is durable; that nobody has taken it yet is said, and it is taken later."""
+    monkeypatch.setattr("jetrun.client.schedules.ORDER_TIMEOUT_S", 1.0)
     crew = Crew(processes, nats_url, app.name)
     await crew.provision()
     async with await Client.connect(nats_url, app=app.name) as client:

@@ -97,7 +97,7 @@ def test_equal_schedules_are_equal_however_they_were_written() -> None:
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"catch_up": "9s"}, "use '10s' or more"),
+        ({"catch_up": "1s"}, "use '2s' or more"),
         ({"catch_up": "soon"}, "is no duration"),
         ({"catch_up": 60}, "is not a text"),
         ({"overlap": "queue"}, "use one of skip, buffer_one"),
