@@ -103,6 +103,7 @@ async def open_actors(
 ) -> Service:
     """Makes an actor worker, once everything that it needs is on the server; raises NotProvisioned otherwise."""
     app = App(settings.app)
+    _hand_on(settings)
     facts = await _checked(js, settings, registry.queues, modules)
     worker_id = new_worker_id()
     options = msgspec.structs.replace(options, known_workflows=facts.workflows)
@@ -124,6 +125,7 @@ async def open_steps(
 ) -> Service:
     """Makes a step worker, once everything that it needs is on the server; raises NotProvisioned otherwise."""
     app = App(settings.app)
+    _hand_on(settings)
     await _checked(js, settings, [*registry.queues, *queues], modules)
     worker_id = new_worker_id()
     lease = ThreadLease(lambda: connection.connect(settings, name=f"lease {worker_id}", is_one_shot=False))
@@ -200,6 +202,11 @@ def new_worker_id() -> str:
     """Names this process: host, pid, and what tells it from its predecessors."""
     host = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname().split(".")[0])[:40].strip("-") or "host"
     return f"{host}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+def _hand_on(settings: Settings) -> None:
+    """Shows the code that is hosted here the way to the same server: `Client.connect()` asks the environment first."""
+    os.environ.update(settings.variables)
 
 
 async def _beat_for_ever(lifeline: Lifeline) -> None:

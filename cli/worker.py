@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -135,8 +134,6 @@ def _begin(
     configuration = connection.configuration_of(context, {**given, "log_format": log_format, "log_level": log_level})
     settings, worker = Settings.of(configuration), WorkerSettings.of(configuration)
     check_named(worker)
-    # The code that it hosts finds the way to the same server: `Client.connect()` in a step asks the environment first.
-    os.environ.update(settings.variables)
     logs.set_up(
         logs.check_format(worker.log_format or None),
         level=logs.check_level(worker.log_level),

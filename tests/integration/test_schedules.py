@@ -57,6 +57,10 @@ class Crew:
         os.killpg(self.actors.pid, signal.SIGKILL)
         self.actors.kill()
 
+    def kill_all(self) -> None:
+        self.kill_actors()
+        self.steps.kill()
+
     def start(self, *arguments: str) -> Child:
         return self._processes.start_wfctl(*arguments, *self._where)
 
@@ -109,11 +113,11 @@ async def test_a_schedule_goes_on_after_the_kill_of_its_worker(
     await crew.begin()
     async with await Client.connect(own_server.url, app="default") as client:
         await client.schedules.create("each", ticked.call(0.2, 0.2), EVERY_SECOND, overlap="allow_all")
-        for kills in range(1, 4):
+        for kills in range(1, 3):
             await wait_run_events(client, SCHEDULE_WORKFLOW, "each", "child.started", 2 * kills)
             crew.kill_actors()
             await crew.begin_actors()
-        status = await wait_runs(client, "each", 10)
+        status = await wait_runs(client, "each", 8)
 
         assert status.missed == status.skipped == status.failed == 0
         check_no_time_is_left_out("each", await started(client, "each"))
@@ -125,38 +129,23 @@ async def test_a_schedule_goes_on_after_the_kill_of_its_worker(
 async def test_times_that_a_dead_server_has_missed_are_made_up_for(
     processes: Processes, own_server: EmbeddedServer
 ) -> None:
-    """The server fires a delayed message once, however many times have passed: catching up is ours."""
+    """All is killed in the middle of a tick. The server fires a delayed message once, however many times have passed:
+    catching up is ours.
+    """
     crew = Crew(processes, own_server.url, "default")
     await crew.begin()
     async with await Client.connect(own_server.url, app="default") as client:
-        await client.schedules.create("each", ticked.call(), EVERY_SECOND, overlap="buffer_all")
-        await wait_runs(client, "each", 2)
+        await client.schedules.create("each", ticked.call(0.2), EVERY_SECOND, overlap="allow_all")
+        await wait_run_events(client, SCHEDULE_WORKFLOW, "each", "child.started", 2)
+        crew.kill_all()
         os.kill(own_server.pid, signal.SIGKILL)
-        await anyio.sleep(5.5)  # more than five times pass while there is no server
+        await anyio.sleep(5.5)  # more than five times pass while there is nothing
         own_server.restart()
+        await crew.begin()
         status = await wait_runs(client, "each", 9)
 
         assert status.missed == status.skipped == status.failed == 0
         check_no_time_is_left_out("each", await started(client, "each"))
-
-
-@pytest.mark.slow
-async def test_times_beyond_the_window_are_missed(processes: Processes, own_server: EmbeddedServer) -> None:
-    crew = Crew(processes, own_server.url, "default")
-    await crew.begin()
-    async with await Client.connect(own_server.url, app="default") as client:
-        await client.schedules.create("each", ticked.call(), EVERY_SECOND, overlap="allow_all", catch_up="2s")
-        await wait_runs(client, "each", 1)
-        crew.kill_actors()
-        await anyio.sleep(6)  # longer than the window
-        await crew.begin_actors()
-        status = await wait_runs(client, "each", 5)
-
-        runs = await started(client, "each")
-        assert set(runs.values()) == {1}
-        assert status.missed >= 3
-        span = (times_of("each", runs)[-1] - times_of("each", runs)[0]) // timedelta(seconds=1) + 1
-        assert span - len(runs) == status.missed
 
 
 @pytest.mark.slow
@@ -266,7 +255,7 @@ async def test_an_operator_steers_a_schedule_by_wfctl(crew: tuple[Crew, Client])
         (("create", "x.y", "ticked", "--every", "1h"), "schedule id 'x.y' contains '.'"),
         (("create", "x", "ticked", "--every", "1h", "--overlap", "queue"), "use one of skip"),
         (("create", "x", "ticked", "--at", "2027-01-01T00:00:00"), "has no time zone"),
-        (("create", "x", "ticked", "--every", "1h", "--catch-up", "1s"), "use '10s' or more"),
+        (("create", "x", "ticked", "--every", "1h", "--catch-up", "1s"), "use '2s' or more"),
         (("update", "x"), "nothing to change"),
         (("show", "nope"), "no schedule 'nope'"),
         (("pause", "nope"), "no schedule 'nope'"),
