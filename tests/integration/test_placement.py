@@ -70,10 +70,13 @@ async def test_sleeper_decides_nothing_twice(nats_url: str, app: App, processes:
             heard, asleep = scene.beats_heard[other.pid], scene.beats_heard[sleeper.pid]
             # What it had in its hands is decided by the other, which beats on until the sleeper counts as gone.
             await scene.wait(
-                lambda: scene.is_folded(mine) and scene.beats_heard[other.pid] > heard + BEATS_MISSED_MAX + 1,  # noqa: B023
+                lambda: (
+                    scene.is_folded(mine)  # noqa: B023
+                    and scene.beats_heard[other.pid] > heard + BEATS_MISSED_MAX + 1  # noqa: B023
+                    and len(scene.beats[other.pid].partitions) == PARTITIONS  # noqa: B023
+                ),
                 "the other worker takes over",
             )
-            assert len(scene.beats[other.pid].partitions) == PARTITIONS
             lines = len(sleeper.lines)
             sleeper.resume()
             await scene.feed(keys, 4)
