@@ -118,6 +118,32 @@ BACKFILL_TIMES_MAX: Final = 1_000
 SCHEDULE_COMMANDS_MAX: Final = 1_000
 """Commands after which a schedule continues as new when none of its runs is under way; after three times as many in any case."""
 
+# --- graphs ----------------------------------------------------------------------------------
+GRAPH_ITERATIONS: Final = 1_000
+"""Activations of one task, unless the definition says otherwise: a loop without an exit ends."""
+
+GRAPH_ACTIVATIONS: Final = 100_000
+"""Activations of a run in all, unless the definition says otherwise."""
+
+GRAPH_INSTANT_MAX: Final = 20_000
+"""Activations that one event may begin and end, tasks that wait for nothing: some 20 µs each hold the worker's loop."""
+
+GRAPH_VALUE_BYTES: Final = 1024 * 1024
+"""JSON of one variable, unless the definition says otherwise: it is in the log as often as it is published."""
+
+GRAPH_ITEMS_MAX: Final = 10_000
+"""Items of one task: as many commands may be open."""
+
+GRAPH_ADVANCE_STEPS_MAX: Final = 1_000_000
+GRAPH_ADVANCE_SIZE_MAX: Final = 16 * 1024 * 1024
+"""What the expressions of one event may spend in all: some 0.2 s, and bytes that fit twice into a value."""
+
+GRAPH_RECORDS: Final = 5_000
+"""Records after which a graph run continues as new when it waits for nothing but timers and hooks."""
+
+GRAPH_RECORDS_HOLD: Final = 25_000
+"""Records after which it begins nothing new until that is so; half of what a run may have."""
+
 # --- the loop --------------------------------------------------------------------------------
 TURN_CALLBACKS_MAX: Final = 100_000
 """Callbacks of one turn; more is a workflow that never waits (R16)."""
