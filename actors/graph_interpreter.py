@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import assert_never
 
-import msgspec
-
 from .errors import ErrorInfo
+from .graph_asking import Ask, ask_of, attempt_of, retries_natively
 from .graph_ending import judged
 from .graph_evaluation import ENDLESS, Evaluation, Misfit, backoff_us
 from .graph_events import ActionEnded, Beginning, Cancelled, DelayEnded, GoOn, GraphEvent, TimeUp
 from .graph_expression import View
 from .graph_fold import GraphFold
-from .graph_model import Action, ChildAction, Graph, HookAction, StepAction, Task, TimerAction
+from .graph_model import Graph, HookAction, Task, TimerAction
 from .graph_moves import (
     FAILURES,
     Began,
@@ -34,19 +33,6 @@ from .graph_moves import (
 )
 from .graph_state import Activation, ItemsState, State
 from .limits import GRAPH_INSTANT_MAX
-
-
-class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """What an activation, or an item of it, asks for."""
-
-    activation: int
-    index: int | None = None
-    attempt: int
-    action: Action
-    name: str = ""
-    """Of the step, workflow or hook."""
-    args: list[object] = []
-    kwargs: dict[str, object] = {}
 
 
 class Interpreter:
@@ -94,16 +80,18 @@ class Interpreter:
             self._judge()
         return self._moves, self._asks
 
-    def replay(self, event: GraphEvent, moves: Iterable[Move]) -> None:
-        """Takes an event in as the log has it."""
+    def replay(self, event: GraphEvent, moves: Iterable[Move]) -> list[Ask]:
+        """Takes an event in as the log has it; returns what it asked for, without names and arguments: the log has them."""
         self._note(event)
+        asks: list[Ask] = []
         for move in moves:
             self._fold.apply(move)
+            asks += self._asks_of(move)
             if isinstance(move, (Ended, Delayed)):
                 self.results.pop(move.id, None)
+        return asks
 
-    def asks_of(self, move: Move) -> list[Ask]:
-        """Tells what a move of the log asks for; without names and arguments, which the log has, too."""
+    def _asks_of(self, move: Move) -> list[Ask]:
         if not isinstance(move, (Started, ItemsStarted)) or move.id not in self.state.activations:
             return []
         activation = self.state.activations[move.id]
@@ -114,13 +102,14 @@ class Interpreter:
             asked = [None] if move.items is None else []
         else:
             asked = [*range(move.first, move.first + move.count)]
-        return [Ask(activation=move.id, index=index, attempt=activation.attempt, action=action) for index in asked]
+        task, attempt = activation.task, activation.attempt
+        return [Ask(activation=move.id, index=n, attempt=attempt, task=task, action=action) for n in asked]
 
     def filled(self, ask: Ask, *, now_us: int) -> Ask:
         """Evaluates name and arguments again, for a log that was cut off before they were in it. Raises Misfit."""
         self._evaluation = Evaluation(self.graph.limits, self.state.statuses, now_us, self._run)
         activation = self.state.activations[ask.activation]
-        return self._ask(self.graph.tasks[activation.task], activation, ask.action, ask.index)
+        return ask_of(self._evaluation, self.graph.tasks[activation.task], activation, ask.action, ask.index)
 
     # --- events ----------------------------------------------------------------------------------------
     def _make(self, move: Move) -> None:
@@ -198,7 +187,7 @@ class Interpreter:
         items = activation.items
         if items is None or event.index is None or event.index in items.statuses:
             return
-        self._make(ItemEnded(id=activation.id, index=event.index, status=event.status))
+        self._make(ItemEnded(id=activation.id, task=activation.task, index=event.index, status=event.status))
         task = self.graph.tasks[activation.task]
         try:
             self._begin_items(task, activation, items)
@@ -232,7 +221,9 @@ class Interpreter:
         if due_at_us is None:
             self._complete(task, activation, event)
         elif due_at_us > self._now_us:
-            self._make(Delayed(id=activation.id, attempt=activation.attempt + 1, due_at_us=due_at_us))
+            self._make(
+                Delayed(id=activation.id, task=activation.task, attempt=activation.attempt + 1, due_at_us=due_at_us)
+            )
         else:
             self._begin_attempt(activation, activation.attempt + 1)
 
@@ -261,7 +252,16 @@ class Interpreter:
         view = self._evaluation.of_end(activation, status, event.result, event.error)
         tooks, misfits, fails, handles = self._judged_edges(task, activation, view)
         is_unhandled = status in FAILURES and not handles
-        self._make(Ended(id=activation.id, status=status, error=event.error, is_unhandled=is_unhandled, fails=fails))
+        self._make(
+            Ended(
+                id=activation.id,
+                task=activation.task,
+                status=status,
+                error=event.error,
+                is_unhandled=is_unhandled,
+                fails=fails,
+            )
+        )
         self._take_edges(tooks, misfits)
         if is_unhandled and self.graph.on_unhandled == "fail_fast":
             self._stop("failure")
@@ -271,7 +271,7 @@ class Interpreter:
     def _skip(self, task: Task, activation: Activation) -> None:
         view = self._evaluation.of_end(activation, "skipped", None, None)
         tooks, misfits, fails, _ = self._judged_edges(task, activation, view)
-        self._make(Skipped(id=activation.id))
+        self._make(Skipped(id=activation.id, task=activation.task))
         self._take_edges(tooks, misfits)
         if fails:
             self._stop("fail")
@@ -362,7 +362,7 @@ class Interpreter:
             self._break(misfit.kind, str(misfit), activation.id)
             return False
         if delay_us:
-            self._make(Delayed(id=activation.id, due_at_us=self._now_us + delay_us))
+            self._make(Delayed(id=activation.id, task=activation.task, due_at_us=self._now_us + delay_us))
             return True
         return self._begin_attempt(activation, 1)
 
@@ -370,12 +370,12 @@ class Interpreter:
         task = self.graph.tasks[activation.task]
         activation.attempt = attempt
         try:
-            started, ask = self._prepared(task, activation)
+            started, ask = attempt_of(self._evaluation, task, activation, now_us=self._now_us)
         except Misfit as misfit:
             self._break(misfit.kind, str(misfit), activation.id)
             if activation.is_live:
                 error = ErrorInfo(type="GraphError", message=str(misfit), code=misfit.kind)
-                self._make(Ended(id=activation.id, status="failed", error=error))
+                self._make(Ended(id=activation.id, task=activation.task, status="failed", error=error))
             return False
         self._make(started)
         if ask is not None:
@@ -386,37 +386,12 @@ class Interpreter:
             except Misfit as misfit:
                 self._break(misfit.kind, str(misfit), activation.id)
                 error = ErrorInfo(type="GraphError", message=str(misfit), code=misfit.kind)
-                self._make(Ended(id=activation.id, status="failed", error=error))
+                self._make(Ended(id=activation.id, task=activation.task, status="failed", error=error))
                 return False
         else:
             result: list[object] | None = None if started.items is None else []
             self._instants.append(ActionEnded(id=activation.id, status="succeeded", result=result))
         return True
-
-    def _prepared(self, task: Task, activation: Activation) -> tuple[Started, Ask | None]:
-        where, evaluation, action = f"tasks.{task.name}", self._evaluation, task.action
-        view = evaluation.of(activation)
-        if task.items is not None:
-            values, concurrency = evaluation.items(task.items, view, f"{where}.with")
-            started = Started(id=activation.id, attempt=activation.attempt, items=values, concurrency=concurrency)
-            return started, None
-        if action is None:
-            return Started(id=activation.id, attempt=activation.attempt), None
-        ask = self._ask(task, activation, action, None)
-        retries = delay_us = due_at_us = 0
-        if task.attempts is not None and retries_natively(task):
-            retries = evaluation.retries(task.attempts, view, f"{where}.retry")
-            delay_us = evaluation.span_us(task.attempts.delay, view, f"{where}.retry.delay")
-        if isinstance(action, TimerAction):
-            due_at_us = self._now_us + evaluation.span_us(action.span, view, f"{where}.wait")
-        started = Started(
-            id=activation.id,
-            attempt=activation.attempt,
-            retries=retries,
-            delay_us=delay_us,
-            due_at_us=due_at_us,
-        )
-        return started, ask
 
     def _begin_items(self, task: Task, activation: Activation, items: ItemsState | None) -> None:
         """Begins as many of the items as may be under way. Raises Misfit."""
@@ -428,39 +403,11 @@ class Interpreter:
         count = min(left, items.concurrency - items.running) if items.concurrency else left
         if count > 0:
             first = items.begun
-            asks = [self._ask(task, activation, task.action, index) for index in range(first, first + count)]
-            self._make(ItemsStarted(id=activation.id, first=first, count=count))
+            asks = [
+                ask_of(self._evaluation, task, activation, task.action, index) for index in range(first, first + count)
+            ]
+            self._make(ItemsStarted(id=activation.id, task=task.name, first=first, count=count))
             self._asks += asks
-
-    def _ask(self, task: Task, activation: Activation, action: Action, index: int | None) -> Ask:
-        where, evaluation = f"tasks.{task.name}", self._evaluation
-        names = task.items.names if task.items is not None else ()
-        view = evaluation.of(activation) if index is None else evaluation.of_item(activation, index, names)
-        name = ""
-        args: list[object] = []
-        kwargs: dict[str, object] = {}
-        match action:
-            case StepAction():
-                name = evaluation.text(action.name, view, f"{where}.action")
-                args, kwargs = evaluation.arguments(action.input, view, f"{where}.input")
-            case ChildAction():
-                name = evaluation.text(action.workflow, view, f"{where}.workflow")
-                args, kwargs = evaluation.arguments(action.input, view, f"{where}.input")
-            case HookAction():
-                name = evaluation.text(action.name, view, f"{where}.hook")
-            case TimerAction():
-                pass
-            case _:
-                assert_never(action)
-        return Ask(
-            activation=activation.id,
-            index=index,
-            attempt=activation.attempt,
-            action=action,
-            name=name,
-            args=args,
-            kwargs=kwargs,
-        )
 
     # --- the end ----------------------------------------------------------------------------------------
     def _break(self, kind: str, message: str, activation: int = 0, *, why: str = "broken") -> None:
@@ -481,7 +428,7 @@ class Interpreter:
             )
             if waits or self.graph.on_cancel == "cancel_running":
                 self.results.pop(activation.id, None)
-                self._make(Ended(id=activation.id, status="cancelled"))
+                self._make(Ended(id=activation.id, task=activation.task, status="cancelled"))
 
     def _judge(self) -> None:
         state = self.state
@@ -496,13 +443,3 @@ class Interpreter:
                 if not state.is_cancelled:
                     self._make(Broken(kind=misfit.kind, message=str(misfit)))
         self._make(judged(self.graph, state, output if self.graph.output else None))
-
-
-def retries_natively(task: Task) -> bool:
-    """Tells whether the engine makes a task's attempts: one command for all, as with any step."""
-    return (
-        task.attempts is not None
-        and task.attempts.when is None
-        and task.items is None
-        and isinstance(task.action, StepAction)
-    )

@@ -36,12 +36,14 @@ class Skipped(_Move, frozen=True, kw_only=True, tag="skipped"):
     """An activation's `run_if` is false: it does not run."""
 
     id: int
+    task: str = ""
 
 
 class Delayed(_Move, frozen=True, kw_only=True, tag="delayed"):
     """An activation waits for a time before its next attempt."""
 
     id: int
+    task: str = ""
     attempt: int = 1
     due_at_us: int
 
@@ -50,13 +52,14 @@ class Started(_Move, frozen=True, kw_only=True, tag="started"):
     """An attempt has begun."""
 
     id: int
+    task: str = ""
     attempt: int = 1
     retries: int = 0
     """Attempts that the engine makes of the step by itself, after this one; -1 for without end."""
     delay_us: int = 0
     """Before the first of those."""
     due_at_us: int = 0
-    """Of a timer."""
+    """Of a timer, or of a hook's timeout."""
     items: list[object] | None = None
     concurrency: int = 0
     """Items under way at once; 0 for all."""
@@ -66,6 +69,7 @@ class ItemsStarted(_Move, frozen=True, kw_only=True, tag="items"):
     """So many of an attempt's items were begun, from `first` on."""
 
     id: int
+    task: str = ""
     first: int = 0
     count: int
 
@@ -74,6 +78,7 @@ class ItemEnded(_Move, frozen=True, kw_only=True, tag="item"):
     """One item has ended."""
 
     id: int
+    task: str = ""
     index: int
     status: TaskStatus
 
@@ -82,6 +87,7 @@ class Ended(_Move, frozen=True, kw_only=True, tag="ended"):
     """An activation has ended, after its last attempt."""
 
     id: int
+    task: str = ""
     status: TaskStatus
     error: ErrorInfo | None = None
     is_unhandled: bool = False

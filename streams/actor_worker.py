@@ -31,8 +31,8 @@ from ..actors.limits import (
 )
 from ..actors.messages import Tick, encode_body
 from ..actors.names import RunKey
+from ..actors.engine import ENGINE_WORKFLOWS
 from ..actors.registry import Registry
-from ..actors.schedule_run import SCHEDULES
 from .answers import Answers
 from .attempts import Attempts
 from .crash_note import CrashNote
@@ -111,7 +111,7 @@ class ActorWorker:
         self.inline: Final = InlineSteps(broker, app, (catalogue or registry).steps, worker=worker_id)
         self._broker = broker
         self._app = app
-        registry = self._registry = registry.with_engine(SCHEDULES)
+        registry = self._registry = registry.with_engine(ENGINE_WORKFLOWS)
         self._options = options
         self._key = key
         self._peers = Peers(worker_id)
