@@ -345,6 +345,38 @@ OBJECT_CHUNK_BYTES: Final = 128 * 1024
 OBJECT_TIMEOUT_S: Final = 20.0
 """The object store's usual chunk, far below the server's `max_payload`, and the time for a whole value."""
 
+# --- graphs ------------------------------------------------------------------------------------
+GRAPH_ITERATIONS: Final = 1_000
+"""Activations of one task, unless the definition says otherwise: a loop that forgot its end is stopped."""
+
+GRAPH_ACTIVATIONS: Final = 100_000
+"""Activations of a run in all, likewise."""
+
+GRAPH_VALUE_BYTES: Final = 1024 * 1024
+"""JSON of one variable, likewise."""
+
+GRAPH_DEFINITION_BYTES_MAX: Final = 1024 * 1024
+"""A definition's text: 1,000 tasks take some 300 KiB."""
+
+GRAPH_TASKS_MAX: Final = 10_000
+"""Tasks of one definition: checking them takes seconds."""
+
+GRAPH_DEPTH_MAX: Final = 64
+"""Nesting of a definition, as of a body."""
+
+GRAPH_ITEMS_MAX: Final = 10_000
+"""Items of one task with `with`: each is at least one message and one record."""
+
+GRAPH_ITERATIONS_MAX: Final = 1_000_000
+GRAPH_ACTIVATIONS_MAX: Final = 1_000_000
+"""What a definition may raise the two to; a run's records end it before."""
+
+GRAPH_NAME_CHARS_MAX: Final = 64
+"""A task's name: it is part of ids and of subjects."""
+
+GRAPH_VARIABLE_CHARS_MAX: Final = 128
+"""A variable's name."""
+
 # --- the client --------------------------------------------------------------------------------
 READ_AGAIN_S: Final = 10.0
 """A run that somebody waits for is read again after this time without a notice (R19)."""
@@ -392,3 +424,7 @@ assert SCHEDULE_ID_MAX + len("-20270101T000000_000000Z-012345") <= TOKEN_BYTES_M
 assert WAIT_SWEEP_S < READ_AGAIN_S
 assert QUERY_TRY_S < QUERY_PATIENCE_S
 assert STATUS_BYTES_MAX < RECORD_BYTES_MAX // 16
+assert GRAPH_VALUE_BYTES <= VALUE_BYTES_MAX
+assert GRAPH_ITERATIONS <= GRAPH_ITERATIONS_MAX
+assert GRAPH_ACTIVATIONS <= GRAPH_ACTIVATIONS_MAX
+assert GRAPH_NAME_CHARS_MAX <= TOKEN_BYTES_MAX
