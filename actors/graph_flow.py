@@ -149,10 +149,7 @@ class Flow:
                 value = values[source] | self._sets[source][edge]
                 by_source[source] = by_source[source] & value if source in by_source else value
         groups = self._joins[number]
-        if groups:
-            value = self._joined(groups, by_source)
-        else:
-            value = self._meet(by_source.values())
+        value = self._joined(groups, by_source) if groups else self._meet(by_source.values())
         return value & self._first if number in self._entries else value
 
     def _joined(self, groups: tuple[Group, ...], by_source: dict[int, int]) -> int:

@@ -19,7 +19,7 @@ _OPENING: Final = "[{"
 _CLOSING: Final = "]}"
 
 
-class InlineInvalid(Exception):  # noqa: N818 - never leaves the compiler, which says where the text stands
+class InlineInvalid(Exception):
     """A text that is no list of parameters; the message is one clause."""
 
 

@@ -9,7 +9,7 @@ from .graph_draft import Wiring
 from .graph_findings import Findings
 from .graph_model import Group
 
-_STEPS_MAX: Final = 1_000_000
+_STEPS_MAX: Final = 200_000
 """Tasks looked at for warnings, over all joins; a graph with more gets those that were found."""
 
 
@@ -62,9 +62,11 @@ class Branches:
         for number in range(len(self._wiring.names)):
             groups = groups_of(self._wiring, number)
             above = self._dominators[number]
-            if not groups or above is None or self._steps_left <= 0:
+            if not groups or above is None:
                 continue
             regions = [self._region(before, above, number) for before in self._wiring.predecessors[number]]
+            if self._steps_left <= 0:  # the last region is not whole
+                return
             if self._wiring.drafts[number].join is not None:
                 self._check_ambiguous(number, regions)
             if any(group.need > 1 for group in groups):
