@@ -118,6 +118,19 @@ BACKFILL_TIMES_MAX: Final = 1_000
 SCHEDULE_COMMANDS_MAX: Final = 1_000
 """Commands after which a schedule continues as new when none of its runs is under way; after three times as many in any case."""
 
+# --- graphs ------------------------------------------------------------------------------------
+GRAPH_DEFINITION_BYTES_MAX: Final = 1024 * 1024
+"""A graph's definition, as the bytes of its text. One of 1,000 tasks has some 150 KB."""
+
+GRAPH_DEPTH_MAX: Final = 64
+"""Mappings and lists within each other in a definition. Parsers need quadratic time for deep nesting, recursive code a stack."""
+
+GRAPH_NODES_MAX: Final = 200_000
+"""Values of a definition, keys not counted: 20 for each of 10,000 tasks. So many are read in about a second."""
+
+GRAPH_NUMBER_CHARS_MAX: Final = 400
+"""A number's text. The longest that says something, a float written out in full, has some 330."""
+
 # --- the loop --------------------------------------------------------------------------------
 TURN_CALLBACKS_MAX: Final = 100_000
 """Callbacks of one turn; more is a workflow that never waits (R16)."""
