@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from .graph_kinds import KINDS
-from .graph_problem import Path, Problem, Severity
+from .graph_problem import Path, Problem, Severity, quoted
 from .graph_source import Document
 
 _HINTS_MAX: Final = 50
@@ -20,8 +20,6 @@ _CANDIDATES_MAX: Final = 500
 
 _FEW: Final = 20
 """Candidates that are looked through at any time: the fields of a task."""
-
-_SHOWN_MAX: Final = 60
 
 
 class Findings:
@@ -88,9 +86,10 @@ def shown(value: object) -> str:
             return "nothing"
         case bool():
             return "true" if value else "false"
+        case str():
+            return quoted(value)
         case _:
-            text = ascii(value)
-            return text if len(text) <= _SHOWN_MAX else text[: _SHOWN_MAX - 3] + "..."
+            return quoted(str(value)).strip("'")
 
 
 def _place(value: object, path: Path, orders: dict[int, dict[str, int]]) -> tuple[int, ...]:

@@ -119,6 +119,15 @@ SCHEDULE_COMMANDS_MAX: Final = 1_000
 """Commands after which a schedule continues as new when none of its runs is under way; after three times as many in any case."""
 
 # --- graphs ------------------------------------------------------------------------------------
+GRAPH_ITERATIONS: Final = 1_000
+"""Activations of one task, unless the definition says otherwise: a loop that forgot its end is stopped."""
+
+GRAPH_ACTIVATIONS: Final = 100_000
+"""Activations of a run in all, likewise."""
+
+GRAPH_VALUE_BYTES: Final = 1024 * 1024
+"""JSON of one variable, likewise."""
+
 GRAPH_DEFINITION_BYTES_MAX: Final = 1024 * 1024
 """A graph's definition, as the bytes of its text. One of 1,000 tasks has some 150 KB."""
 
@@ -130,6 +139,22 @@ GRAPH_NODES_MAX: Final = 200_000
 
 GRAPH_NUMBER_CHARS_MAX: Final = 400
 """A number's text. The longest that says something, a float written out in full, has some 330."""
+
+GRAPH_TASKS_MAX: Final = 10_000
+"""Tasks of one definition: they are checked in some seconds."""
+
+GRAPH_ITEMS_MAX: Final = 10_000
+"""Items of one task with `with`: each is at least one message and one record."""
+
+GRAPH_ITERATIONS_MAX: Final = 1_000_000
+GRAPH_ACTIVATIONS_MAX: Final = 1_000_000
+"""What a definition may raise the two to; the records of a run have their own bound."""
+
+GRAPH_NAME_CHARS_MAX: Final = 64
+"""A task's name: it is part of ids and of subjects."""
+
+GRAPH_VARIABLE_CHARS_MAX: Final = 128
+"""A variable's name."""
 
 # --- the loop --------------------------------------------------------------------------------
 TURN_CALLBACKS_MAX: Final = 100_000
@@ -357,38 +382,6 @@ server keeps the consumer of a reader that is gone."""
 OBJECT_CHUNK_BYTES: Final = 128 * 1024
 OBJECT_TIMEOUT_S: Final = 20.0
 """The object store's usual chunk, far below the server's `max_payload`, and the time for a whole value."""
-
-# --- graphs ------------------------------------------------------------------------------------
-GRAPH_ITERATIONS: Final = 1_000
-"""Activations of one task, unless the definition says otherwise: a loop that forgot its end is stopped."""
-
-GRAPH_ACTIVATIONS: Final = 100_000
-"""Activations of a run in all, likewise."""
-
-GRAPH_VALUE_BYTES: Final = 1024 * 1024
-"""JSON of one variable, likewise."""
-
-GRAPH_DEFINITION_BYTES_MAX: Final = 1024 * 1024
-"""A definition's text: 1,000 tasks take some 300 KiB."""
-
-GRAPH_TASKS_MAX: Final = 10_000
-"""Tasks of one definition: checking them takes seconds."""
-
-GRAPH_DEPTH_MAX: Final = 64
-"""Nesting of a definition, as of a body."""
-
-GRAPH_ITEMS_MAX: Final = 10_000
-"""Items of one task with `with`: each is at least one message and one record."""
-
-GRAPH_ITERATIONS_MAX: Final = 1_000_000
-GRAPH_ACTIVATIONS_MAX: Final = 1_000_000
-"""What a definition may raise the two to; a run's records end it before."""
-
-GRAPH_NAME_CHARS_MAX: Final = 64
-"""A task's name: it is part of ids and of subjects."""
-
-GRAPH_VARIABLE_CHARS_MAX: Final = 128
-"""A variable's name."""
 
 # --- the client --------------------------------------------------------------------------------
 READ_AGAIN_S: Final = 10.0
