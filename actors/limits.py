@@ -119,17 +119,8 @@ SCHEDULE_COMMANDS_MAX: Final = 1_000
 """Commands after which a schedule continues as new when none of its runs is under way; after three times as many in any case."""
 
 # --- graphs ----------------------------------------------------------------------------------
-GRAPH_ITERATIONS: Final = 1_000
-"""Activations of one task, unless the definition says otherwise: a loop without an exit ends."""
-
-GRAPH_ACTIVATIONS: Final = 100_000
-"""Activations of a run in all, unless the definition says otherwise."""
-
 GRAPH_INSTANT_MAX: Final = 20_000
 """Activations that one event may begin and end, tasks that wait for nothing: some 20 µs each hold the worker's loop."""
-
-GRAPH_VALUE_BYTES: Final = 1024 * 1024
-"""JSON of one variable, unless the definition says otherwise: it is in the log as often as it is published."""
 
 GRAPH_ITEMS_MAX: Final = 10_000
 """Items of one task: as many commands may be open."""
@@ -143,7 +134,6 @@ GRAPH_RECORDS: Final = 5_000
 
 GRAPH_RECORDS_HOLD: Final = 25_000
 """Records after which it begins nothing new until that is so; half of what a run may have."""
-# --- graphs ------------------------------------------------------------------------------------
 GRAPH_ITERATIONS: Final = 1_000
 """Activations of one task, unless the definition says otherwise: a loop that forgot its end is stopped."""
 
@@ -167,9 +157,6 @@ GRAPH_NUMBER_CHARS_MAX: Final = 400
 
 GRAPH_TASKS_MAX: Final = 10_000
 """Tasks of one definition: they are checked in some seconds."""
-
-GRAPH_ITEMS_MAX: Final = 10_000
-"""Items of one task with `with`: each is at least one message and one record."""
 
 GRAPH_ITERATIONS_MAX: Final = 1_000_000
 GRAPH_ACTIVATIONS_MAX: Final = 1_000_000
