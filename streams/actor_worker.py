@@ -17,6 +17,7 @@ import anyio
 import anyio.abc
 import msgspec
 
+from ..actors.engine import ENGINE_WORKFLOWS
 from ..actors.errors import BadLog, BrokerError, NotProvisioned
 from ..actors.limits import (
     ACTORS_CACHED_MAX,
@@ -31,7 +32,6 @@ from ..actors.limits import (
 )
 from ..actors.messages import Tick, encode_body
 from ..actors.names import RunKey
-from ..actors.engine import ENGINE_WORKFLOWS
 from ..actors.registry import Registry
 from .answers import Answers
 from .attempts import Attempts
