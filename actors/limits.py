@@ -375,6 +375,28 @@ BEATS_LISTEN_S: Final = 1.2
 ORDER_TIMEOUT_S: Final = 10.0
 """How long a client waits until a schedule has taken what it was told."""
 
+# --- graphs ------------------------------------------------------------------------------------
+GRAPH_DEPTH_MAX: Final = 64
+"""Nesting of a definition, as of a body."""
+
+GRAPH_EXPRESSION_BYTES_MAX: Final = 4 * 1024
+"""One expression's source: no person writes more, and its parser is not made for strangers."""
+
+GRAPH_EXPRESSION_DEPTH_MAX: Final = 32
+"""Brackets, signs and alternatives within one another: a level takes 14 frames of the parser, of 1,000 that Python has."""
+
+GRAPH_EXPRESSION_CHAIN_MAX: Final = 128
+"""Operators, keys and filters one after the other: each is a frame when the expression is evaluated."""
+
+GRAPH_STEPS_MAX: Final = 10_000
+"""Nodes evaluated and elements touched by one expression: some 5 ms."""
+
+GRAPH_MADE_MAX: Final = 1024 * 1024
+"""Characters and elements that one expression makes."""
+
+GRAPH_ITEMS_MAX: Final = 10_000
+"""Items of one task, and so elements of a range."""
+
 assert TURN_BYTES_MAX < RECORD_BYTES_MAX
 assert 2 * RECORD_BYTES_MAX <= SERVER_PAYLOAD_BYTES_MAX
 assert VALUE_INLINE_BYTES_MAX < BODY_BYTES_MAX < RECORD_BYTES_MAX
@@ -392,3 +414,4 @@ assert SCHEDULE_ID_MAX + len("-20270101T000000_000000Z-012345") <= TOKEN_BYTES_M
 assert WAIT_SWEEP_S < READ_AGAIN_S
 assert QUERY_TRY_S < QUERY_PATIENCE_S
 assert STATUS_BYTES_MAX < RECORD_BYTES_MAX // 16
+assert 14 * GRAPH_EXPRESSION_DEPTH_MAX < 500
