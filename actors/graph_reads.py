@@ -34,18 +34,15 @@ class Reads:
     def template(self, path: Path, value: object) -> Template:
         """Returns the value with its expressions parsed; `BROKEN` after an error."""
         if isinstance(value, str):
-            return self._text(path, value) if holds_expression(value) else Template(value)
-        is_sound = True
-        for inner, text in _texts(value):
-            if holds_expression(text):
-                is_sound = self._text((*path, *inner), text) is not BROKEN and is_sound
-        if not is_sound:
-            return BROKEN
-        try:
-            return Template(value)
-        except ExpressionInvalid as invalid:  # a bound of the whole: nesting
-            self.findings.error(invalid.kind, path, invalid.reason)
-            return BROKEN
+            return self._text(path, value) if holds_expression(value) else self._whole(path, value)
+        texts = [((*path, *inner), text) for inner, text in _texts(value) if holds_expression(text)]
+        sound = [self._text(place, text) is not BROKEN for place, text in texts]
+        return self._whole(path, value) if all(sound) else BROKEN
+
+    def inline(self, path: Path, parameters: dict[str, object]) -> Template:
+        """Returns inline parameters, whose values all stand in one text."""
+        sound = [self._text(path, text) is not BROKEN for _, text in _texts(parameters) if holds_expression(text)]
+        return self._whole(path, parameters) if all(sound) else BROKEN
 
     def condition(self, path: Path, value: object) -> Expression | None:
         """Returns a condition; None for always, also after an error."""
@@ -68,6 +65,13 @@ class Reads:
             return None
         self._note(path, expression.variables)
         return expression
+
+    def _whole(self, path: Path, value: object) -> Template:
+        try:
+            return Template(value)
+        except ExpressionInvalid as invalid:
+            self._blame(path, "", invalid)
+            return BROKEN
 
     def _text(self, path: Path, text: str) -> Template:
         try:
