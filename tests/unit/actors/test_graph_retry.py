@@ -38,7 +38,7 @@ EXPONENTIAL = {"count": 3, "delay": "1s", "backoff": "exponential", "cap": "5m",
 )  # fmt: skip
 def test_a_step_brings_its_options_along(options: dict[str, Any], fields: dict[str, Any]) -> None:
     """The retries of a step in a graph are those that it has in a workflow, exactly."""
-    found = steps_of(Graph("g").step(lint.options(**{"max_retries": 3, **options})))["lint"]
+    found = steps_of(Graph("g").step(lint.options(max_retries=3).options(**options)))["lint"]
 
     if "inline" in options:
         found["timeout"] = fields["timeout"]  # whatever inline steps have
