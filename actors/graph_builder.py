@@ -10,7 +10,6 @@ concerns several entries (unknown names, cycles, one name twice) is reported by 
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, cast, final
 
@@ -19,12 +18,14 @@ import yaml
 
 from .durations import Duration, duration_us
 from .errors import DefinitionError, InvalidName, InvalidValue
+from .graph_compile import check as check_document
 from .graph_dropped import Caller, Watch
 from .graph_entry import Entry, Input, OnFailure, OnItemFailure, Options, check_arguments, fields_of, step_fields
 from .graph_needs import Named, read_needs
 from .graph_parts import Parts, render
 from .graph_problem import GraphInvalid, Problem
 from .graph_retry import Retry
+from .graph_source import Document
 from .graph_words import assignments, has_expression, plain, shown, span
 from .hook import TypedHook
 from .limits import WORKFLOW_VERSION_MAX
@@ -483,9 +484,7 @@ Dependencies: TypeAlias = Iterable[str | Step[..., Any] | Workflow[..., Any] | G
 
 
 def _compiler_problems(definition: dict[str, object], name: str) -> list[Problem]:
-    # SEAM: import `graph_source.Document` and `graph_compile.check` at the top instead, once both modules are there.
-    source, compiler = (importlib.import_module(f".graph_{part}", __package__) for part in ("source", "compile"))
     try:
-        return cast("list[Problem]", compiler.check(source.Document.of(definition, name=name)))
+        return check_document(Document.of(definition, name=name))
     except GraphInvalid as error:  # beyond a limit of documents: nothing else of it was looked at
         return list(error.problems)

@@ -14,7 +14,7 @@ from .graph_needs import NONE, Named, Needs
 from .graph_retry import Retry, retry_data
 from .graph_words import assignments, expression, has_expression, plain, shown, span
 from .limits import GRAPH_ITEMS_MAX
-from .names import check_token
+from .names import check_step_name, check_token
 from .step import Step
 from .values import Signature
 
@@ -107,7 +107,7 @@ def step_fields(what: str, step: Step[..., Any] | str, *, entry: str, queue: str
         _refuse_untold(what, step)
         name, place = step.name, step.queue
     else:
-        name = step if has_expression(step) else check_token("step name", step)
+        name = step if has_expression(step) else check_step_name(step)
         place = "default"
     place = place if queue is None else check_token("queue", queue)
     fields: dict[str, object] = {} if name == entry else {"step": name}

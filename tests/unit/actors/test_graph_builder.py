@@ -243,7 +243,6 @@ def test_what_concerns_several_entries_is_reported_together() -> None:
 
 def test_unknown_names_cycles_and_the_rest_are_found_by_check() -> None:
     """W11, W27: what a document can get wrong is found by the same compiler, all of it in one pass with the builder's own."""
-    pytest.importorskip("jetrun.actors.graph_compile")
     graph = (
         Graph("g")
         .step(build, after=["biuld", notify])
@@ -470,7 +469,6 @@ def test_the_example_of_the_page_is_a_graph() -> None:
 
 def test_the_example_of_the_page_has_no_problems() -> None:
     """The compiler of documents takes it as it is."""
-    pytest.importorskip("jetrun.actors.graph_compile")
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     space: dict[str, Any] = {}
     exec(compile(code, "page", "exec"), space)

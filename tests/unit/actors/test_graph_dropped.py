@@ -81,7 +81,6 @@ def test_what_is_used_is_not_flagged() -> None:
 
 def test_check_repeats_what_was_dropped() -> None:
     """`wfctl graph validate` shows it as a warning even where nobody read what Python wrote."""
-    pytest.importorskip("jetrun.actors.graph_compile")
     graph = Graph("g").step(build)
     with pytest.warns(GraphDropped):
         graph.step(lint)
