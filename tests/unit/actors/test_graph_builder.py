@@ -245,7 +245,7 @@ def test_unknown_names_cycles_and_the_rest_are_found_by_check() -> None:
     """W11, W27: what a document can get wrong is found by the same compiler, all of it in one pass with the builder's own."""
     graph = (
         Graph("g")
-        .step(build, after=["biuld", notify])
+        .step(build, after=["builds", notify])
         .step(lint, after=[lint])
         .step("x", after_any=["y"])
         .step("y", after=["x"])
