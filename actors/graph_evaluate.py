@@ -189,6 +189,7 @@ class _Compiler:
         if _is_reader(node.node, "ctx"):
             return self._variable(node.attr, node)
         if _is_reader(node.node, "item"):
+            self.functions.add("item")
             return keyed(part, constant(node.attr), self._column(node))
         return key(self.node(node.node), node.attr, self._column(node))
 
@@ -199,6 +200,7 @@ class _Compiler:
         if isinstance(node.arg, nodes.Const) and type(node.arg.value) is str:
             return self._getattr(nodes.Getattr(node.node, node.arg.value, "load", lineno=node.lineno))
         if _is_reader(node.node, "ctx"):
+            self.functions.add("ctx")
             return keyed(variable, self.node(node.arg), column)
         return two(look_up, self.node(node.node), self.node(node.arg), column)
 
