@@ -99,7 +99,7 @@ ERRORS = {
         "bad_type",
         "tasks.a.timeout",
     ),
-    "input a text": ("tasks: {a: {action: x, input: hello}}", "bad_type", "tasks.a.input"),
+    "input of a step a text": ("tasks: {a: {action: x, input: hello}}", "bad_type", "tasks.a.input"),
     "input a number": ("tasks: {a: {action: x, input: 5}}", "bad_type", "tasks.a.input"),
     "delay negative": ("tasks: {a: {delay: -1}}", "limit_out_of_range", "tasks.a.delay"),
     "delay true": ("tasks: {a: {delay: true}}", "bad_type", "tasks.a.delay"),
