@@ -120,6 +120,7 @@ class Branches:
 
     def _note_writes(self, join: int, branch: int, number: int, writer: dict[str, tuple[int, int]]) -> None:
         for draft in self._wiring.drafts[number].edges:
+            self._steps_left -= len(draft.settings)
             for setting in draft.settings:
                 first = writer.setdefault(setting.name, (branch, number))
                 if first[0] != branch:

@@ -69,7 +69,7 @@ def read_task(fields: Fields, name: str, *, default_step: str = "") -> Task:
 
 def task_fields(findings: Findings, path: Path, value: object, known: tuple[str, ...], uses: list[Use]) -> Fields:
     """Begins to read a task; null is one without fields."""
-    what = f"task {path[-1]!r}"
+    what = f"task {shown(path[-1])}"
     return Fields(findings, path, {} if value is None else value, what=what, known=known, uses=uses)
 
 
@@ -118,19 +118,17 @@ def _action(fields: Fields, kind: str, default_step: str) -> Action | None:
 
 def _step(fields: Fields, kind: str) -> StepAction:
     """Reads a step with its inline parameters, which replace `input` as they do in Orquesta."""
-    text = fields.text(kind)
-    head, rest = split_action(text)
-    if not head:
-        fields.bad(kind, "write the name of a step, or an expression for one")
-    name = fields.reads.template(fields.at(kind), head) if head else BROKEN
-    if not rest:
-        return _step_of(fields, name, _input(fields))
-    given = _input(fields)
     try:
+        head, rest = split_action(fields.text(kind))
         parameters = dict(parse_inline(rest))
     except InlineInvalid as invalid:
         fields.findings.error("bad_type", fields.at(kind), str(invalid))
-        return _step_of(fields, name, given)
+        return _step_of(fields, BROKEN, _input(fields))
+    if not head:
+        fields.bad(kind, "write the name of a step, or an expression for one")
+    name = fields.reads.template(fields.at(kind), head) if head else BROKEN
+    if not parameters:
+        return _step_of(fields, name, _input(fields))
     if fields.has("input"):
         text = f"input is not used: {kind} has parameters of its own; leave one of the two out"
         fields.findings.warning("bad_combination", fields.at("input"), text)
