@@ -6,6 +6,7 @@ import re
 from typing import Final, Literal, cast
 
 from .graph_draft import Use
+from .graph_expression import Expression
 from .graph_fields import Fields
 from .graph_findings import Findings, shown
 from .graph_inline import InlineInvalid, parse_inline, split_action
@@ -43,6 +44,9 @@ _BELONGS: Final = {
 _RETRY_FIELDS: Final = ("count", "when", "delay", "backoff", "cap", "jitter")
 _ITEMS_FIELDS: Final = ("items", "concurrency", "on_failure")
 _ITEM_NAMES: Final = re.compile(r"\s*((?:[A-Za-z_]\w*)(?:(?:\s*,\s*|\s+)[A-Za-z_]\w*)*)\s+in\s+(.*)", re.DOTALL)
+_ALWAYS: Final = Expression("true")
+"""Of a retry, for which no condition means something else."""
+
 _FOREVER: Final = Attempts(count=None, delay=Template(1), backoff="exponential", cap_us=300 * 1_000_000)
 """`retry: forever`."""
 
@@ -236,7 +240,7 @@ def _attempts(fields: Fields, kind: str) -> Attempts | None:
     is_endless = inner.values.get("count") == "forever"
     return Attempts(
         count=None if is_endless else inner.whole_or_expression("count", low=0, high=RETRIES_MAX),
-        when=inner.condition("when"),
+        when=_ALWAYS if inner.values.get("when") is True else inner.condition("when"),
         delay=_retry_delay(inner),
         backoff=cast(
             "Literal['fixed', 'linear', 'exponential']",

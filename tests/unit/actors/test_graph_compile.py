@@ -445,6 +445,15 @@ tasks:
     assert (c.count, c.backoff, c.cap_us) == (None, "exponential", 300_000_000)
 
 
+def test_a_retry_always_is_not_a_retry_by_default() -> None:
+    """Without a condition a failure is tried again; with `true` a success, too."""
+    attempts = graph("tasks: {a: {action: x, retry: {count: 1, when: true}}}").tasks["a"].attempts
+
+    assert attempts is not None
+    assert attempts.when is not None
+    assert attempts.when.source == "true"
+
+
 def test_items() -> None:
     tasks = graph(ORQUESTA["items"]).tasks
     names = [items.names for task in tasks.values() if (items := task.items) is not None]
