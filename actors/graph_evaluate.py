@@ -148,9 +148,9 @@ class _Compiler:
 
     def _column(self, node: nodes.Node) -> int:
         """Finds where the name of what is read or called begins, or the operator stands."""
-        place = (
-            node.node.lineno - 2 if isinstance(node, nodes.Call) else node.lineno - 2 + isinstance(node, nodes.Getattr)
-        )
+        if isinstance(node, nodes.Call):
+            return self._column(node.node)
+        place = node.lineno - 2 + isinstance(node, nodes.Getattr)
         return self._found[place].at + 1 if 0 <= place < len(self._found) else 1
 
     def _refuse(self, reason: str, node: nodes.Node, *, kind: str = "expression_syntax") -> Node:
