@@ -112,7 +112,7 @@ def test_every_function_has_an_example() -> None:
         "int([])",
         "int(1e300)",
         "int('1_000')",
-        "int('１')",
+        "int('\uff11')",
         "items([])",
         "join('abc', ',')",
         "join([1], 1)",

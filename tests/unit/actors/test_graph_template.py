@@ -157,8 +157,10 @@ def test_a_template_pays_for_all_that_it_makes(value: object) -> None:
         "<% '" + "\\'" * 300_000,
         "{{ '" + "\\'" * 300_000,
         "<%" * 200_000,
-    ]
-    + ["{% " * 100_000 + "#}", "{{ " + "{" * 500_000, "{{ 1" + " " * 900_000],
+        "{% " * 100_000 + "#}",
+        "{{ " + "{" * 500_000,
+        "{{ 1" + " " * 900_000,
+    ],
 )
 def test_long_texts_are_cut_in_time(text: str) -> None:
     """No text makes its reader look at all of it again and again."""
