@@ -103,7 +103,7 @@ def _action(fields: Fields, kind: str, default_step: str) -> Action | None:
             return _step(fields, kind)
         case "workflow":
             return ChildAction(
-                workflow=fields.filled_text("workflow"),
+                workflow=fields.token_or_template("workflow"),
                 app=fields.token("app"),
                 input=_input(fields),
                 timeout_us=fields.duration("timeout"),
@@ -111,7 +111,7 @@ def _action(fields: Fields, kind: str, default_step: str) -> Action | None:
         case "wait":
             return TimerAction(span=fields.span("wait") or BROKEN)
         case "hook":
-            return HookAction(name=fields.filled_text("hook"), timeout_us=fields.duration("timeout"))
+            return HookAction(name=fields.token_or_template("hook"), timeout_us=fields.duration("timeout"))
         case _ if default_step:
             return _step_of(fields, Template(default_step), _input(fields))
         case _:
