@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from .graph_expression import Expression
 from .graph_model import ChildAction, Edge, Graph, Group, HookAction, StepAction, Task, TimerAction
 from .graph_template import Template
 
@@ -125,7 +126,8 @@ def drawing_of(graph: Graph, lights: Mapping[str, TaskLight] | None = None) -> D
         index[name] = len(boxes)
         light = None if lights is None else lights.get(name, TaskLight(state="waiting"))
         boxes.append(_box(graph, task, light))
-        ends += [(end, name, edge) for edge in task.edges for end in _ends(edge)]
+        if graph.form == "transitions":
+            ends += [(end, name, edge) for edge in task.edges for end in _ends(edge)]
     arrows += [Arrow(source=0, target=index[name], labels=("",), tips=("begins",)) for name in graph.entries]
     for name, task in graph.tasks.items():
         for edge in task.edges:
@@ -146,7 +148,7 @@ def drawing_of(graph: Graph, lights: Mapping[str, TaskLight] | None = None) -> D
         name=clean(graph.name),
         description=cut(clean(graph.description), TIP_COLUMNS),
         boxes=tuple(boxes),
-        arrows=tuple(arrows),
+        arrows=tuple(arrows) if graph.form == "transitions" else tuple(_dependencies(arrows)),
         is_live=lights is not None,
     )
 
@@ -234,12 +236,12 @@ def _marks(graph: Graph, task: Task) -> Iterator[str]:
         names = f" {', '.join(task.items.names)} in" if task.items.names else ""
         yield clean(f"with items{bound}:{names} {_text(task.items.values)}")
     if task.guard is not None:
-        yield f"run if {clean(task.guard.source)}"
+        yield f"run if {_source(task.guard)}"
     if task.delay is not None:
         yield f"delay {_text(task.delay)}"
     if task.attempts is not None:
         count = "for ever" if task.attempts.count is None else _text(task.attempts.count)
-        when = "" if task.attempts.when is None else f" when {clean(task.attempts.when.source)}"
+        when = "" if task.attempts.when is None else f" when {_source(task.attempts.when)}"
         yield f"retry {count}{when}"
     if task.match == "first" and len(task.edges) > 1:
         yield "first match"
@@ -276,13 +278,12 @@ def _ends(edge: Edge) -> list[Box]:
 
 def _label(graph: Graph, task: Task, edge: Edge) -> tuple[str, str]:
     """Says when an edge is taken and what it publishes: in short, and in full."""
-    is_implied = False  # what every edge of a dependency graph says need not be read at each
+    when = "" if edge.when is None else _source(edge.when)
     names = [name for name, _ in edge.publish]
-    when = "" if edge.when is None else clean(edge.when.source)
-    if graph.form == "dependencies":
-        is_implied = when == IMPLIED
+    shown = [cut(when, LABEL_COLUMNS)] if when else []
+    if graph.form == "dependencies":  # what each of its arrows says need not be read at each
         names = [name for name in names if name != task.name]
-    shown = [] if is_implied or not when else [cut(when, LABEL_COLUMNS)]
+        shown = []
     if names:
         more = f" and {len(names) - PUBLISHED_SHOWN} more" if len(names) > PUBLISHED_SHOWN else ""
         shown.append(cut(clean(f"publish {', '.join(names[:PUBLISHED_SHOWN])}{more}"), LABEL_COLUMNS))
@@ -291,8 +292,16 @@ def _label(graph: Graph, task: Task, edge: Edge) -> tuple[str, str]:
     return "\n".join(shown), cut("; ".join(full), TIP_COLUMNS)
 
 
-IMPLIED: Final = "succeeded() or skipped()"
-"""The condition of every edge that a dependency makes."""
+def _dependencies(arrows: list[Arrow]) -> Iterator[Arrow]:
+    """Makes one arrow of each dependency: after success, and after it was skipped, are one to a reader."""
+    for arrow in merged(tuple(arrows)):
+        label = next(filter(None, arrow.labels), "")
+        yield msgspec.structs.replace(arrow, labels=(label,), tips=(" | ".join(arrow.tips),))
+
+
+def _source(expression: Expression) -> str:
+    text = clean(expression.source)
+    return text[2:-2].strip() if text.startswith("<%") and text.endswith("%>") else text
 
 
 def _text(template: Template) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from jetrun.actors.graph_draw import IMPLIED, Drawing, TaskLight, clean, columns, cut, drawing_of
+from jetrun.actors.graph_draw import Drawing, TaskLight, clean, columns, cut, drawing_of
 from jetrun.actors.graph_expression import Expression
 from jetrun.actors.graph_model import Attempts, ChildAction, Edge, Graph, Group, HookAction, Task, TimerAction
 from jetrun.actors.graph_template import Template
@@ -49,11 +49,12 @@ def test_box_says_what_a_task_does(box: Task, lines: tuple[str, ...]) -> None:
 
 def test_dependencies_are_arrows_without_words() -> None:
     """Each of them would say the same."""
-    implied = Edge(when=Expression(IMPLIED), targets=("test",), publish=(("build", Template("{{ result() }}")),))
+    succeeded = Edge(when=Expression("succeeded()"), targets=("test",), publish=(("build", Template("{{ result() }}")),))
+    skipped = Edge(when=Expression("skipped()"), targets=("test",))
     joins = (Group(predecessors=frozenset({"build"}), need=1),)
     made = Graph(
         name="deploy",
-        tasks={"build": task("build", implied), "test": task("test", join=joins)},
+        tasks={"build": task("build", succeeded, skipped), "test": task("test", edge("succeeded()"), join=joins)},
         entries=("build",),
         limits=LIMITS,
         form="dependencies",
@@ -61,7 +62,17 @@ def test_dependencies_are_arrows_without_words() -> None:
     drawing = drawing_of(made)
 
     assert [arrow.labels for arrow in drawing.arrows] == [("",), ("",)]
+    assert drawing.arrows[1].tips == ("when succeeded(); publish build = result() | when skipped()",)
+    assert [box.kind for box in drawing.boxes] == ["start", "task", "task"]
     assert drawing.boxes[2].lines == ("step core.noop",)
+
+
+def test_expressions_are_shown_without_brackets() -> None:
+    """A reader knows that a condition is one."""
+    drawing = drawing_of(graph(task("a", edge("<% succeeded() %>", ["b"])), task("b", step="<% ctx().name %>")))
+
+    assert drawing.arrows[1].labels == ("succeeded()",)
+    assert drawing.boxes[2].lines == ("step ctx().name",)
 
 
 def test_ends_belong_to_their_task() -> None:
