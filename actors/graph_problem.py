@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
 
 from .errors import DefinitionError
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_QUOTED_CHARS_MAX: Final = 60
+_SHOWN_CHARS_MAX: Final = 100
 
 PROBLEMS_MAX: Final = 100
 """Problems that one report names; the rest are counted."""
@@ -32,7 +38,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is wrong with a definition."""
 
     kind: str
-    """A stable word, listed in docs/graphs.md: `undefined_target`, `duplicate_key`."""
+    """A stable word, listed in docs/graph-definitions.md: `undefined_target`, `duplicate_key`."""
     message: str
     """One line: what is wrong, then what to do."""
     path: Path = ()
@@ -41,10 +47,15 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def where(self) -> str:
-        """Writes the path as a person does: `tasks.build.next[0].do`."""
+        """Writes the path as a person does, on one line: `tasks.build.next[0].do`, `vars[0]["two words"]`."""
         text = ""
         for part in self.path:
-            text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+            if isinstance(part, int):
+                text += f"[{part}]"
+            elif _PLAIN.fullmatch(part):
+                text += f".{part}" if text else part
+            else:
+                text += f"[{quoted(part)}]"
         return text
 
     def __str__(self) -> str:
@@ -68,3 +79,39 @@ class GraphInvalid(DefinitionError):
         super().__init__(f"graph {name!r} is not valid: " + "; ".join(shown))
         self.name = name
         self.problems = tuple(problems)
+
+
+def quoted(text: str) -> str:
+    """Quotes a piece of a definition for a message: one short line, whatever it holds."""
+    return repr(text if len(text) <= _QUOTED_CHARS_MAX else text[: _QUOTED_CHARS_MAX - 1] + "…")
+
+
+def shown(problem: Problem, text: str) -> str:
+    """Writes a problem for a terminal, and below it the line of the text with a caret under the place.
+
+    Nothing of the text is obeyed by a terminal: each control character is shown as one `?`, a tab as a space.
+
+    Args:
+        text: The definition's, as `graph_source.readable` gives it.
+    """
+    lines = text.split("\n")
+    if not 1 <= problem.mark.line <= len(lines):
+        return str(problem)
+    line = "".join(_visible(char) for char in lines[problem.mark.line - 1][: problem.mark.column + _SHOWN_CHARS_MAX])
+    column = min(max(problem.mark.column - 1, 0), len(line))
+    begin = max(0, column - _SHOWN_CHARS_MAX // 2)
+    excerpt = line[begin : begin + _SHOWN_CHARS_MAX]
+    gutter = f"{problem.mark.line} | "
+    blank = " " * (len(gutter) + sum(_width(char) for char in line[begin:column]))
+    return f"{problem}\n{gutter}{excerpt.rstrip()}\n{blank}^"
+
+
+def _visible(char: str) -> str:
+    return " " if char == "\t" else char if char.isprintable() else "?"
+
+
+def _width(char: str) -> int:
+    """How many columns of a terminal a character takes."""
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1

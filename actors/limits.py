@@ -118,6 +118,44 @@ BACKFILL_TIMES_MAX: Final = 1_000
 SCHEDULE_COMMANDS_MAX: Final = 1_000
 """Commands after which a schedule continues as new when none of its runs is under way; after three times as many in any case."""
 
+# --- graphs ------------------------------------------------------------------------------------
+GRAPH_ITERATIONS: Final = 1_000
+"""Activations of one task, unless the definition says otherwise: a loop that forgot its end is stopped."""
+
+GRAPH_ACTIVATIONS: Final = 100_000
+"""Activations of a run in all, likewise."""
+
+GRAPH_VALUE_BYTES: Final = 1024 * 1024
+"""JSON of one variable, likewise."""
+
+GRAPH_DEFINITION_BYTES_MAX: Final = 1024 * 1024
+"""A graph's definition, as the bytes of its text. One of 1,000 tasks has some 150 KB."""
+
+GRAPH_DEPTH_MAX: Final = 64
+"""Mappings and lists within each other in a definition. Parsers need quadratic time for deep nesting, recursive code a stack."""
+
+GRAPH_NODES_MAX: Final = 200_000
+"""Values of a definition, keys not counted: 20 for each of 10,000 tasks. So many are read in about a second."""
+
+GRAPH_NUMBER_CHARS_MAX: Final = 400
+"""A number's text. The longest that says something, a float written out in full, has some 330."""
+
+GRAPH_TASKS_MAX: Final = 10_000
+"""Tasks of one definition: they are checked in some seconds."""
+
+GRAPH_ITEMS_MAX: Final = 10_000
+"""Items of one task with `with`: each is at least one message and one record."""
+
+GRAPH_ITERATIONS_MAX: Final = 1_000_000
+GRAPH_ACTIVATIONS_MAX: Final = 1_000_000
+"""What a definition may raise the two to; the records of a run have their own bound."""
+
+GRAPH_NAME_CHARS_MAX: Final = 64
+"""A task's name: it is part of ids and of subjects."""
+
+GRAPH_VARIABLE_CHARS_MAX: Final = 128
+"""A variable's name."""
+
 # --- the loop --------------------------------------------------------------------------------
 TURN_CALLBACKS_MAX: Final = 100_000
 """Callbacks of one turn; more is a workflow that never waits (R16)."""
@@ -392,3 +430,7 @@ assert SCHEDULE_ID_MAX + len("-20270101T000000_000000Z-012345") <= TOKEN_BYTES_M
 assert WAIT_SWEEP_S < READ_AGAIN_S
 assert QUERY_TRY_S < QUERY_PATIENCE_S
 assert STATUS_BYTES_MAX < RECORD_BYTES_MAX // 16
+assert GRAPH_VALUE_BYTES <= VALUE_BYTES_MAX
+assert GRAPH_ITERATIONS <= GRAPH_ITERATIONS_MAX
+assert GRAPH_ACTIVATIONS <= GRAPH_ACTIVATIONS_MAX
+assert GRAPH_NAME_CHARS_MAX <= TOKEN_BYTES_MAX

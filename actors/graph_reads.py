@@ -1,0 +1,122 @@
+"""Expressions of a graph's definition as they are read: parsed now, so that every error is found in one pass.
+
+The rule that lives here and nowhere else: which text may hold an expression, which must be one, and which variables are
+noted as read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from .graph_draft import Use
+from .graph_expression import Expression, ExpressionInvalid
+from .graph_findings import Findings, shown
+from .graph_problem import Path
+from .graph_template import Template, expression_of
+
+_MARKERS: Final = ("{{", "<%", "{%", "{#")
+BROKEN: Final = Template(None)
+"""Stands for what could not be read; a definition with such a one is never run."""
+
+
+class Reads:
+    """Reads expressions, and notes in `uses` which variables they read.
+
+    Args:
+        uses: Belongs to the caller: of one task, one edge or one variable.
+    """
+
+    def __init__(self, findings: Findings, uses: list[Use]) -> None:
+        self.findings = findings
+        self.uses = uses
+
+    def template(self, path: Path, value: object) -> Template:
+        """Returns the value with its expressions parsed; `BROKEN` after an error."""
+        if isinstance(value, str):
+            return self._text(path, value) if holds_expression(value) else Template(value)
+        is_sound = True
+        for inner, text in _texts(value):
+            if holds_expression(text):
+                is_sound = self._text((*path, *inner), text) is not BROKEN and is_sound
+        if not is_sound:
+            return BROKEN
+        try:
+            return Template(value)
+        except ExpressionInvalid as invalid:  # a bound of the whole: nesting
+            self.findings.error(invalid.kind, path, invalid.reason)
+            return BROKEN
+
+    def condition(self, path: Path, value: object) -> Expression | None:
+        """Returns a condition; None for always, also after an error."""
+        if value is True:
+            return None
+        if value is False:
+            return Expression("false")
+        if not isinstance(value, str) or not holds_expression(value):
+            self.findings.error("bad_type", path, f"{shown(value)} is no condition; write '{{{{ succeeded() }}}}'")
+            return None
+        return self.expression(path, value)
+
+    def expression(self, path: Path, text: str) -> Expression | None:
+        """Returns the expression that the whole text is; None after an error."""
+        try:
+            expression = expression_of(text)
+            expression.check()
+        except ExpressionInvalid as invalid:
+            self._blame(path, text, invalid)
+            return None
+        self._note(path, expression.variables)
+        return expression
+
+    def _text(self, path: Path, text: str) -> Template:
+        try:
+            template = Template(text)
+            for _, expression in template.expressions():
+                expression.check()
+                self._note(path, expression.variables)
+        except ExpressionInvalid as invalid:
+            self._blame(path, text, invalid)
+            return BROKEN
+        return template
+
+    def _note(self, path: Path, names: frozenset[str]) -> None:
+        if names:
+            self.uses.append(Use(path, tuple(sorted(names))))
+        for name in sorted(names):
+            if name.startswith("__"):
+                self.findings.error(
+                    "private_variable", path, f"variable {name!r} begins with '__', which is the engine's; use another"
+                )
+
+    def _blame(self, path: Path, text: str, invalid: ExpressionInvalid) -> None:
+        self.findings.error(invalid.kind, path, f"{shown(text)}: {invalid.reason} (column {invalid.column})")
+
+
+def holds_expression(text: str) -> bool:
+    """Tells whether a text is more than the text that it is."""
+    return any(marker in text for marker in _MARKERS)
+
+
+def is_whole_expression(value: object) -> bool:
+    """Tells whether a text begins and ends as one expression does."""
+    if not isinstance(value, str):
+        return False
+    text = value.strip()
+    return (text.startswith("{{") and text.endswith("}}")) or (text.startswith("<%") and text.endswith("%>"))
+
+
+def _texts(value: object) -> Iterator[tuple[Path, str]]:
+    """Goes through the texts of a value, without recursion."""
+    stack: list[tuple[Path, object]] = [((), value)]
+    while stack:
+        path, each = stack.pop()
+        match each:
+            case str():
+                yield path, each
+            case dict():
+                stack.extend(((*path, key), inner) for key, inner in each.items())
+            case list():
+                stack.extend(((*path, index), inner) for index, inner in enumerate(each))
+            case _:
+                pass
