@@ -109,7 +109,7 @@ class _Translation:
         for name, inner in task.items():
             place = (*path, name)
             match name, inner:
-                case ("action" | "step"), str():
+                case (("action" | "step"), str()):
                     head, rest = split_action(inner)
                     made[name] = self._any(place, head)
                     if rest:

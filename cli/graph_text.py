@@ -20,10 +20,10 @@ _WIDTH: Final = 1_000_000
 class _Dumper(yaml.SafeDumper):
     """Quotes every text that is not plainly a word, and indents lists as people do."""
 
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, indentless=False)
 
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002  # definitions have no aliases
+    def ignore_aliases(self, data: object) -> bool:  # definitions have no aliases
         return True
 
 

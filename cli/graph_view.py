@@ -44,7 +44,9 @@ def show_verdict(out: Output, file: GraphFile) -> None:
     show_problems(file)
     warnings = len(file.problems) - file.errors
     counts = ", ".join(
-        f"{count} {word}{'s' * (count != 1)}" for count, word in ((file.errors, "error"), (warnings, "warning")) if count
+        f"{count} {word}{'s' * (count != 1)}"
+        for count, word in ((file.errors, "error"), (warnings, "warning"))
+        if count
     )
     if file.errors:
         out.line(f"{file.name}: not valid: {counts}", "red")

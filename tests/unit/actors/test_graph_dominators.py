@@ -7,9 +7,7 @@ from jetrun.actors.graph_cycles import components, cycle_in, knots
 from jetrun.actors.graph_dominators import immediate_dominators, postorder
 
 SIZE = 7
-graphs = st.lists(
-    st.lists(st.integers(0, SIZE - 1), max_size=4, unique=True), min_size=SIZE, max_size=SIZE
-)
+graphs = st.lists(st.lists(st.integers(0, SIZE - 1), max_size=4, unique=True), min_size=SIZE, max_size=SIZE)
 
 
 def reach(successors: list[list[int]], entries: list[int], without: int | None = None) -> set[int]:

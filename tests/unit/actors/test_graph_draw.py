@@ -49,7 +49,9 @@ def test_box_says_what_a_task_does(box: Task, lines: tuple[str, ...]) -> None:
 
 def test_dependencies_are_arrows_without_words() -> None:
     """Each of them would say the same."""
-    succeeded = Edge(when=Expression("succeeded()"), targets=("test",), publish=(("build", Template("{{ result() }}")),))
+    succeeded = Edge(
+        when=Expression("succeeded()"), targets=("test",), publish=(("build", Template("{{ result() }}")),)
+    )
     skipped = Edge(when=Expression("skipped()"), targets=("test",))
     joins = (Group(predecessors=frozenset({"build"}), need=1),)
     made = Graph(

@@ -38,7 +38,7 @@ from jetrun.actors.graph_inline import InlineInvalid, parse_inline, split_action
         ("x=[<% ctx().a %>, 2]", [("x", "[<% ctx().a %>, 2]")]),
         ("x='[1, 2]'", [("x", "[1, 2]")]),
         ("x=NaN", [("x", "NaN")]),
-        ("message=\"I'll be back\" b=1", [("message", "I'll be back"), ("b", 1)]),
+        ('message="I\'ll be back" b=1', [("message", "I'll be back"), ("b", 1)]),
         ("cheer=<% result() %> work=<% result() %>", [("cheer", "<% result() %>"), ("work", "<% result() %>")]),
         ("a=1\n  b=2", [("a", 1), ("b", 2)]),
         ("a=", [("a", "")]),
