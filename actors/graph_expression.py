@@ -1,109 +1,92 @@
 """Expressions of graphs: `{{ … }}` in Jinja's expression syntax, evaluated by an allow-list of our own with a budget.
 
-STAND-IN of the contract: the evaluator comes with its own commit.
+What stands in `<% … %>` is YAQL and is translated first. See docs/expressions.md for the language.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
-import msgspec
+from .graph_evaluate import Program, compile_expression
+from .graph_values import weigh
+from .graph_view import EMPTY, Budget, ExpressionError, ExpressionInvalid, Undefined, View
+from .graph_yaql import translate
 
-from .errors import JetrunError
+__all__ = ["EMPTY", "Budget", "Expression", "ExpressionError", "ExpressionInvalid", "Undefined", "View"]
 
-
-class ExpressionError(JetrunError):
-    """An expression that has no value: an unknown variable, operands that do not go together, a budget used up.
-
-    One line; what is wrong, in which expression, at which column.
-    """
-
-
-class ExpressionInvalid(JetrunError):
-    """A text that is no expression.
-
-    Args:
-        reason: One line.
-        column: From 1, within the expression's source.
-        kind: As in `graph_problem.Problem.kind`: `expression_syntax`, `expression_unknown_function`.
-    """
-
-    def __init__(self, reason: str, *, column: int = 1, kind: str = "expression_syntax") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.column = column
-        self.kind = kind
-
-
-class View(msgspec.Struct, kw_only=True):
-    """What an expression can see; plain JSON values that nothing changes in place."""
-
-    variables: Mapping[str, object] = {}
-    """`ctx.name`, `ctx().name`, `ctx('name')`, `ctx()`."""
-    result: object = msgspec.UNSET
-    """`result` or `result()`: of the task that has ended."""
-    status: str = ""
-    """Of the task that has ended: `succeeded`, `failed`, `timeout`, `skipped` or `cancelled`; "" where none has.
-    `succeeded()`, `failed()` (also a timeout), `timed_out()`, `skipped()`, `completed()`, each also without brackets."""
-    error: object = None
-    """`error` or `error()`: mapping with `type`, `message` and `code`, null where nothing has failed."""
-    item: object = msgspec.UNSET
-    """`item` or `item()`; `item('x')` and `item.x` by name where items have names."""
-    items: Mapping[str, object] = {}
-    """Parts of the item by name."""
-    statuses: Mapping[str, str] = {}
-    """`task_status('name')`: of each task's latest activation; null where it has none."""
-    attempt: int = 0
-    """`attempt`: which attempt has ended, from 1."""
-    now_us: int = 0
-    """`now()`: the run's time as RFC 3339 text; `timestamp()`: seconds since 1970."""
-    run: Mapping[str, object] = {}
-    """`run.id`, `run.workflow`, `run.app`."""
-
-
-class Budget:
-    """What may still be spent, by all the expressions of one advance together.
-
-    Args:
-        steps: Nodes evaluated and elements touched.
-        size: Bytes of text, and elements of lists and mappings, made.
-    """
-
-    __slots__ = ("size", "steps")
-
-    def __init__(self, *, steps: int, size: int) -> None:
-        self.steps = steps
-        self.size = size
-
-
-EMPTY: Final = View()
+YAQL: Final = ("<%", "%>")
+"""What stands around YAQL."""
 
 
 class Expression:
     """One expression; parsed when it is first needed.
 
     Args:
-        source: What stands between `{{` and `}}`.
+        source: What stands between `{{` and `}}`, or YAQL with the `<%` and `%>` around it.
     """
 
-    __slots__ = ("source",)
+    __slots__ = ("_program", "source")
 
     def __init__(self, source: str) -> None:
         self.source = source
+        self._program: Program | None = None
+
+    def __repr__(self) -> str:
+        return f"Expression({self.source!r})"
+
+    def problems(self) -> tuple[ExpressionInvalid, ...]:
+        """Lists all that is wrong with it; parses it now."""
+        try:
+            return self._parsed().problems
+        except ExpressionInvalid as problem:
+            return (problem,)
 
     def check(self) -> None:
-        """Parses it now. Raises ExpressionInvalid."""
+        """Parses it now. Raises ExpressionInvalid, for the first problem."""
+        for problem in self.problems():
+            raise problem
 
     @property
     def variables(self) -> frozenset[str]:
-        """Names of `ctx` that it reads for certain by name. Raises ExpressionInvalid."""
-        return frozenset()
+        """Names of `ctx` that it reads by name and does not ask for with `default`, `defined` or `coalesce`.
+
+        Raises:
+            ExpressionInvalid: It cannot be parsed.
+        """
+        return self._parsed().variables
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """Names that it uses, `ctx` and `result` among them. Raises ExpressionInvalid."""
+        return self._parsed().functions
 
     def evaluate(self, view: View, budget: Budget) -> object:
         """Computes its value: plain JSON, a structure of its own or shared with the view, never changed later.
 
         Raises:
             ExpressionError: It has none.
+            ExpressionInvalid: It is no expression.
         """
-        raise NotImplementedError
+        program = self._program or self._parsed()
+        if program.problems:
+            self.check()
+        try:
+            budget.step(program.cost)
+            value = program.run(view, budget)
+            if not program.is_path and type(value) in (list, dict):
+                weigh(value, budget)
+        except ExpressionError as error:
+            raise type(error)(error.reason, column=self._column(error), source=self.source) from None
+        except RecursionError:
+            raise ExpressionError("the value is nested too deeply", source=self.source) from None
+        return value
+
+    def _parsed(self) -> Program:
+        if self._program is None:
+            is_yaql = self.source.lstrip().startswith(YAQL[0])
+            self._program = compile_expression(translate(self.source) if is_yaql else self.source)
+        return self._program
+
+    def _column(self, error: ExpressionError) -> int:
+        """A place in the translation would tell nobody anything."""
+        return 0 if self.source.lstrip().startswith(YAQL[0]) else error.column

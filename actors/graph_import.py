@@ -12,10 +12,10 @@ import msgspec
 
 from .graph_compile import compile_graph
 from .graph_expression import Expression, ExpressionInvalid
-from .graph_inline import InlineInvalid, expression_end, parse_inline, split_action
+from .graph_inline import InlineInvalid, parse_inline, split_action
 from .graph_problem import GraphInvalid, Path, Problem
 from .graph_source import Document
-from .graph_template import Template
+from .graph_template import Template, parts
 from .graph_yaql import translate
 
 _WITH_EXPRESSIONS: Final = ("input", "vars", "output", "tasks", "steps")
@@ -48,7 +48,7 @@ def normal(value: object) -> object:
         case Template():
             return ("template", normal(value.value))
         case Expression():
-            return ("expression", _inside(_text(value.source)))
+            return ("expression", _inside(value.source))
         case msgspec.Struct():
             fields = ((name, normal(getattr(value, name))) for name in value.__struct_fields__)
             return (type(value).__name__, *fields)
@@ -63,20 +63,16 @@ def normal(value: object) -> object:
 
 
 def _inside(source: str) -> str:
-    return source.removeprefix("{{").removesuffix("}}").strip()
+    """Gives an expression as it stands within `{{ }}`."""
+    is_yaql = source.lstrip().startswith("<%")
+    return (translate(source) if is_yaql else source).strip()
 
 
 def _text(text: str) -> str:
     """Translates every `<% … %>` of a text. Raises ExpressionInvalid."""
-    found: list[str] = []
-    at = 0
-    while (begin := text.find("<%", at)) >= 0:
-        end = expression_end(text, begin)
-        if not end:
-            raise ExpressionInvalid("this '<%' is not closed", column=begin + 1)
-        found += (text[at:begin], "{{ ", translate(text[begin:end]).strip(), " }}")
-        at = end
-    return "".join([*found, text[at:]])
+    if "<%" not in text:
+        return text
+    return "".join(part if isinstance(part, str) else f"{{{{ {_inside(part.source)} }}}}" for part in parts(text))
 
 
 def _unlike(message: str) -> Problem:
