@@ -16,6 +16,7 @@ from .graph_inline import InlineInvalid, parse_inline, split_action
 from .graph_problem import GraphInvalid, Path, Problem
 from .graph_source import Document
 from .graph_template import Template, parts
+from .graph_tokens import tokens
 from .graph_yaql import translate
 
 _WITH_EXPRESSIONS: Final = ("input", "vars", "output", "tasks", "steps")
@@ -46,7 +47,7 @@ def normal(value: object) -> object:
     """Writes any part of a graph as data that is equal where the meaning is, YAQL or not."""
     match value:
         case Template():
-            return ("template", normal(value.value))
+            return ("template", _filled(value.value))
         case Expression():
             return ("expression", _inside(value.source))
         case msgspec.Struct():
@@ -56,8 +57,18 @@ def normal(value: object) -> object:
             return {key: normal(inner) for key, inner in cast("dict[object, object]", value).items()}
         case list() | tuple():
             return [normal(inner) for inner in cast("list[object]", value)]
+        case _:
+            return value
+
+
+def _filled(value: object) -> object:
+    match value:
         case str():
             return _text(value)
+        case dict():
+            return {key: _filled(inner) for key, inner in cast("dict[str, object]", value).items()}
+        case list():
+            return [_filled(inner) for inner in cast("list[object]", value)]
         case _:
             return value
 
@@ -65,7 +76,20 @@ def normal(value: object) -> object:
 def _inside(source: str) -> str:
     """Gives an expression as it stands within `{{ }}`."""
     is_yaql = source.lstrip().startswith("<%")
-    return (translate(source) if is_yaql else source).strip()
+    return _bared(translate(source)) if is_yaql else source.strip()
+
+
+def _bared(source: str) -> str:
+    """Takes the brackets away that stand around the whole of an expression."""
+    found = [token.source for token in tokens(source.strip()) if token.sort == "sign"]
+    text, depth = source.strip(), 0
+    if not text.startswith("("):
+        return text
+    for number, sign in enumerate(found):
+        depth += (sign == "(") - (sign == ")")
+        if not depth:
+            return text[1:-1].strip() if number == len(found) - 1 and text.endswith(")") else text
+    return text
 
 
 def _text(text: str) -> str:
