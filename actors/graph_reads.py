@@ -34,18 +34,15 @@ class Reads:
     def template(self, path: Path, value: object) -> Template:
         """Returns the value with its expressions parsed; `BROKEN` after an error."""
         if isinstance(value, str):
-            return self._text(path, value) if holds_expression(value) else Template(value)
-        is_sound = True
-        for inner, text in _texts(value):
-            if holds_expression(text):
-                is_sound = self._text((*path, *inner), text) is not BROKEN and is_sound
-        if not is_sound:
-            return BROKEN
-        try:
-            return Template(value)
-        except ExpressionInvalid as invalid:  # a bound of the whole: nesting
-            self.findings.error(invalid.kind, path, invalid.reason)
-            return BROKEN
+            return self._text(path, value) if holds_expression(value) else self._whole(path, value)
+        texts = [((*path, *inner), text) for inner, text in _texts(value) if holds_expression(text)]
+        sound = [self._text(place, text) is not BROKEN for place, text in texts]
+        return self._whole(path, value) if all(sound) else BROKEN
+
+    def inline(self, path: Path, parameters: dict[str, object]) -> Template:
+        """Returns inline parameters, whose values all stand in one text."""
+        sound = [self._text(path, text) is not BROKEN for _, text in _texts(parameters) if holds_expression(text)]
+        return self._whole(path, parameters) if all(sound) else BROKEN
 
     def condition(self, path: Path, value: object) -> Expression | None:
         """Returns a condition; None for always, also after an error."""
@@ -62,23 +59,39 @@ class Reads:
         """Returns the expression that the whole text is; None after an error."""
         try:
             expression = expression_of(text)
-            expression.check()
         except ExpressionInvalid as invalid:
             self._blame(path, text, invalid)
             return None
-        self._note(path, expression.variables)
-        return expression
+        return expression if self._is_sound(path, text, expression) else None
+
+    def _whole(self, path: Path, value: object) -> Template:
+        template = Template(value)
+        if isinstance(value, str):
+            return template
+        try:
+            template.expressions()
+        except ExpressionInvalid as invalid:  # nested too deeply: an expression's own error was found before
+            self._blame(path, "", invalid)
+            return BROKEN
+        return template
 
     def _text(self, path: Path, text: str) -> Template:
+        template = Template(text)
         try:
-            template = Template(text)
-            for _, expression in template.expressions():
-                expression.check()
-                self._note(path, expression.variables)
+            expressions = template.expressions()
         except ExpressionInvalid as invalid:
             self._blame(path, text, invalid)
             return BROKEN
-        return template
+        sound = [self._is_sound(path, text, expression) for _, expression in expressions]
+        return template if all(sound) else BROKEN
+
+    def _is_sound(self, path: Path, text: str, expression: Expression) -> bool:
+        problems = expression.problems()
+        for problem in problems:
+            self._blame(path, text, problem)
+        if not problems:
+            self._note(path, expression.variables)
+        return not problems
 
     def _note(self, path: Path, names: frozenset[str]) -> None:
         if names:
@@ -99,11 +112,14 @@ def holds_expression(text: str) -> bool:
 
 
 def is_whole_expression(value: object) -> bool:
-    """Tells whether a text begins and ends as one expression does."""
-    if not isinstance(value, str):
+    """Tells whether a value is a text that is one expression, which may be wrong in itself."""
+    if not isinstance(value, str) or not holds_expression(value):
         return False
-    text = value.strip()
-    return (text.startswith("{{") and text.endswith("}}")) or (text.startswith("<%") and text.endswith("%>"))
+    try:
+        expression_of(value)
+    except ExpressionInvalid:
+        return False
+    return True
 
 
 def _texts(value: object) -> Iterator[tuple[Path, str]]:

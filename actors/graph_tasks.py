@@ -134,7 +134,7 @@ def _step(fields: Fields, kind: str) -> StepAction:
     if fields.has("input"):
         text = f"input is not used: {kind} has parameters of its own; leave one of the two out"
         fields.findings.warning("bad_combination", fields.at("input"), text)
-    return _step_of(fields, name, fields.reads.template(fields.at(kind), parameters))
+    return _step_of(fields, name, fields.reads.inline(fields.at(kind), parameters))
 
 
 def _step_of(fields: Fields, name: Template, given: Template) -> StepAction:
