@@ -110,7 +110,7 @@ def test_every_reason_is_named() -> None:
 
     with pytest.raises(GraphInvalid) as invalid:
         imported(parse(text, name="o"))
-    assert [problem.mark.line for problem in invalid.value.problems] == [8, 31]
+    assert [problem.mark.line for problem in invalid.value.problems] == [7, 28]
 
 
 def test_dependencies_are_imported_as_well() -> None:
