@@ -250,17 +250,21 @@ def _marks(graph: Graph, task: Task) -> Iterator[str]:
 
 
 def _join(graph: Graph, groups: tuple[Group, ...]) -> str:
-    """Says what a join waits for: `all`, `2`, or with several groups `all of 2 and 1 of 3`."""
-    if len(groups) == 1:
-        (group,) = groups
-        is_all = group.need >= len(group.predecessors)
-        if is_all and len(group.predecessors) == 1 and graph.form == "dependencies":
-            return ""
-        return "all" if is_all else str(group.need)
-    return " and ".join(
-        f"{'all' if group.need >= len(group.predecessors) else group.need} of {len(group.predecessors)}"
-        for group in groups
-    )
+    """Says what a join waits for: `all`, `2`, or with several groups `all of a, b and any of c, d`."""
+    if len(groups) != 1:
+        return " and ".join(f"{_need(group)} of {', '.join(sorted(group.predecessors))}" for group in groups)
+    (group,) = groups
+    if len(group.predecessors) == 1 and graph.form == "dependencies":
+        return ""
+    return _need(group) if graph.form == "dependencies" or group.need != 1 else "all" if _is_all(group) else "1"
+
+
+def _need(group: Group) -> str:
+    return "all" if _is_all(group) else "any" if group.need == 1 else str(group.need)
+
+
+def _is_all(group: Group) -> bool:
+    return group.need >= len(group.predecessors)
 
 
 # --- transitions ------------------------------------------------------------------------------------

@@ -106,7 +106,8 @@ class _Plan:
         self.connected: set[tuple[int, int]] = set()
         self.paths: dict[int, list[int]] = {}
         """Of each arrow that goes down: its places, boxes at both ends included."""
-        self._rows(forward)
+        self.rows: list[list[int]] = []
+        self._fill_rows(forward)
         self.rows = ordered(self.rows, self.below)
         self._columns()
         self._ports()
@@ -114,14 +115,14 @@ class _Plan:
 
     # --- rows ---------------------------------------------------------------------------------------
 
-    def _rows(self, forward: list[int]) -> None:
+    def _fill_rows(self, forward: list[int]) -> None:
         labelled = {self.layer[self.wires[number].source] for number in forward if self.wires[number].label}
         row_of_layer: list[int] = []
         rows = 0
         for layer in range(max(self.layer, default=-1) + 1):
             row_of_layer.append(rows)
             rows += 2 if layer in labelled else 1
-        self.rows: list[list[int]] = [[] for _ in range(rows)]
+        self.rows = [[] for _ in range(rows)]
         self.row = [row_of_layer[layer] for layer in self.layer]
         for box, row in enumerate(self.row):
             self.rows[row].append(box)

@@ -27,10 +27,10 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+def _text(_: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     is_plain = _PLAIN.fullmatch(text) is not None and text.lower() not in _WORDS
     style = None if is_plain else "|" if "\n" in text else '"' if "'" in text and '"' not in text else "'"
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+    return yaml.ScalarNode("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _text)

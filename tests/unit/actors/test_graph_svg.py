@@ -57,7 +57,9 @@ def test_picture_shows_tasks_conditions_joins_items_and_ends() -> None:
 def test_states_are_words_and_not_only_colours() -> None:
     """Not everybody sees colours, and not every printer has them."""
     tasks = graph(*(task(state) for state in SYMBOLS))
-    lights = {state: TaskLight(state=state, activations=2, items_done=3, items_total=10) for state in SYMBOLS}
+    lights: dict[str, TaskLight] = {
+        state: TaskLight(state=state, activations=2, items_done=3, items_total=10) for state in SYMBOLS
+    }
     picture = svg(tasks, lights)
 
     for state, symbol in SYMBOLS.items():

@@ -29,7 +29,7 @@ tasks:
   second:
     action: core.noop
 """
-WRONG = VALID.replace("do: second", "do: secnd, nobody")
+WRONG = VALID.replace("do: second", "do: sec, nobody")
 WARNED = VALID + "start: [second]\n"
 
 
@@ -57,10 +57,10 @@ def test_problems_have_place_line_and_caret(file: Path, capsys: pytest.CaptureFi
     assert main(["graph", "validate", str(file)]) == 1
     out, err = capsys.readouterr()
     lines = err.splitlines()
-    assert lines[0].startswith(f"{file}:8:13: undefined_target at tasks.first.next[0].do: there is no task 'secnd'")
-    assert lines[1:3] == ["8 |         do: secnd, nobody", " " * 16 + "^"]
+    assert lines[0].startswith(f"{file}:8:13: undefined_target at tasks.first.next[0].do: there is no task 'sec'")
+    assert lines[1:3] == ["8 |         do: sec, nobody", " " * 16 + "^"]
     assert "'nobody'" in lines[3]
-    assert out == f"{file}: not valid: 2 errors\n" or "not valid: " in out
+    assert out == f"{file}: not valid: 2 errors\n"
 
 
 def test_warnings_fail_only_when_asked(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
