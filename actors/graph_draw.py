@@ -230,7 +230,7 @@ def _action(task: Task) -> list[str]:
 def _marks(graph: Graph, task: Task) -> Iterator[str]:
     join = _join(graph, task.join)
     if join:
-        yield f"join: {join}"
+        yield clean(f"join: {join}")
     if task.items is not None:
         bound = "" if task.items.concurrency is None else f", {_text(task.items.concurrency)} at once"
         names = f" {', '.join(task.items.names)} in" if task.items.names else ""

@@ -13,9 +13,10 @@ from typing import Final
 from .graph_draw import Box, TaskLight, TaskState, drawing_of
 from .graph_model import Graph
 
-_PLAIN: Final = frozenset(" _.,:()/+*=!?'-")
-# Mermaid drops a semicolon, which may be an entity's, from lines in which one of these stands before a colon.
-_WORDS_TO_BREAK: Final = re.compile("style|classDef")
+_PLAIN: Final = frozenset(" _.,:()/=!?'-")
+# Mermaid drops a semicolon, which may be an entity's, from lines in which `style` or `classDef` stand before a colon; and
+# takes list marks and underscores around words for Markdown.
+_TO_BREAK: Final = re.compile(r"style|classDef|[-.](?= )|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 _COLOURS: Final[dict[TaskState, str]] = {
     "waiting": "fill:#ffffff,stroke:#8c959f,color:#1f2328",
@@ -72,7 +73,8 @@ def _shape(box: Box) -> str:
 
 
 def _escaped(text: str) -> str:
-    broken = _WORDS_TO_BREAK.sub(lambda found: f"\0{found[0]}", text)
+    """Writes a text so that Mermaid shows it as it is. A zero, which no text has here, marks what would have a meaning."""
+    broken = _TO_BREAK.sub(lambda found: f"\0{found[0]}", text)
     return "".join(
         f"#{ord(character)};"
         if (index and broken[index - 1] == "\0") or not (character.isalnum() or character in _PLAIN)

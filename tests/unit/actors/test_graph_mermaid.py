@@ -64,6 +64,13 @@ def test_hostile_names_are_text(text: str) -> None:
     assert "<img" not in made
 
 
+def test_markdown_is_text() -> None:
+    """Mermaid refuses lists in labels, and shows emphasis."""
+    made = mermaid(graph(task("a", edge("1. __x__ - *y* + a_b", ["a"])), entries=[]))
+
+    assert '|"1#46; #95;#95;x#95;#95; #45; #42;y#42; #43; a_b"|' in made
+
+
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_any_text_stays_in_its_label(name: str, when: str) -> None:
     """There is no text that ends a label."""
