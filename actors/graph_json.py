@@ -21,15 +21,16 @@ class NotJson(Exception):
     """The text is no JSON.
 
     Args:
-        message: What was expected.
         offset: Where, in characters.
         mark: The same place.
+        due: What was expected.
     """
 
-    def __init__(self, message: str, offset: int, mark: Mark) -> None:
-        super().__init__(message)
+    def __init__(self, offset: int, mark: Mark, due: _Due) -> None:
+        super().__init__(f"expected {_WANTED[due]}")
         self.offset = offset
         self.mark = mark
+        self.due = due
 
 
 _CLOSABLE: Final = frozenset({"comma", "first key", "first item"})
@@ -151,4 +152,4 @@ class _Reader:
         return Mark(self._line, self._at - self._line_begin + 1)
 
     def _unexpected(self, due: _Due) -> NotJson:
-        return NotJson(f"expected {_WANTED[due]}", self._at, self._mark())
+        return NotJson(self._at, self._mark(), due)

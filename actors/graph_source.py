@@ -121,21 +121,29 @@ def _read_json(text: str, tree: Tree, name: str) -> graph_json.NotJson | None:
 def _read_yaml(text: str, tree: Tree, name: str, unlike_json: graph_json.NotJson | None) -> bool:
     """Reads YAML. What is neither JSON nor YAML is judged as the one that it resembles for longer."""
     if found := _NOT_YAML.search(text):
-        if unlike_json is not None and unlike_json.offset > found.start():
-            _fail(name, "json_syntax", str(unlike_json), unlike_json.mark)
+        mark = _mark_at(text, found.start())
+        _judge_as_json(unlike_json, name, found.start(), mark)
         message = (
             f"character U+{ord(found[0]):04X} cannot be in a text: leave it out, or write its escape in double quotes"
         )
-        _fail(name, "character_not_allowed", message, _mark_at(text, found.start()))
+        _fail(name, "character_not_allowed", message, mark)
     try:
         return graph_yaml.read(text, tree)
     except graph_yaml.NotYaml as error:
-        if unlike_json is not None and unlike_json.offset > error.offset:
-            _fail(name, "json_syntax", str(unlike_json), unlike_json.mark)
+        _judge_as_json(unlike_json, name, error.offset, error.mark)
         problem = Problem(kind=error.kind, message=str(error), mark=error.mark)
         raise GraphInvalid(name, [*tree.problems, problem]) from None
     except Hopeless:
         raise GraphInvalid(name, tree.problems) from None
+
+
+def _judge_as_json(error: graph_json.NotJson | None, name: str, offset: int, mark: Mark) -> None:
+    """Reports what is wrong with it as JSON, where JSON goes on for as long as YAML, or for want of a comma a little less."""
+    if error is None:
+        return
+    is_sign_missing = error.due in {"comma", "colon"} and error.mark.line == mark.line
+    if error.offset > offset or is_sign_missing:
+        _fail(name, "json_syntax", str(error), error.mark)
 
 
 def _text_of(data: bytes | str, name: str) -> str:

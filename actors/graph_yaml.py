@@ -134,8 +134,9 @@ def _check_rest(text: str, offset: int) -> None:
 def _refusal(text: str, error: yaml.MarkedYAMLError, tree: Tree) -> NotYaml:
     place = error.problem_mark or error.context_mark
     reason = str(error.problem or "no YAML")
-    mark = _mark(place)
-    offset = place.index if place is not None else 0
+    offset = min(place.index, len(text)) if place is not None else 0
+    # libyaml places the end of a text whose last line has no end on a line of its own.
+    mark = _mark(place) if offset < len(text) else _mark_at(text, offset)
     opener = _sign_at(text, tree.innermost)
     if opener in {"[", "{"} and not _CONTENT.search(text, offset):
         # The end of the text is where the parser noticed it, and no place to mend it.
