@@ -28,6 +28,8 @@ from .errors import (
     StepFailed,
     WorkerLost,
 )
+from .graph_problem import GraphInvalid
+from .graph_workflow import GraphWorkflow, load_graph
 from .hook import HookStream, TypedHook, define_hook, hook, hook_stream
 from .hook_token import HookToken
 from .link import continue_as_new
@@ -49,6 +51,8 @@ __all__ = [
     "CompensationFailure",
     "DefinitionError",
     "FatalError",
+    "GraphInvalid",
+    "GraphWorkflow",
     "HookExpired",
     "HookStream",
     "HookToken",
@@ -89,6 +93,7 @@ __all__ = [
     "hook",
     "hook_stream",
     "info",
+    "load_graph",
     "now",
     "patched",
     "random",

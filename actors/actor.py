@@ -14,7 +14,7 @@ from .beginning import execution_of, link_execution
 from .decision import Decision, Owed, ends_of_children, owed_in, owed_of
 from .early import early_timer, end_of_wait, unclaimed
 from .execution import Execution
-from .fold import Fold, refs_of
+from .fold import Fold, command_refs, refs_of
 from .journal import Journal, in_order, message_of
 from .limits import EARLY_KEEP_US, RECORDS_MAX, RECORDS_WARN
 from .messages import Hook, Message, Parent, Start, Terminate, Update
@@ -108,6 +108,7 @@ class Actor:
     def logged_refs(self) -> set[str]:
         """Names the large values in the log as it was read, of a run that has ended, too."""
         refs = _refs_in(folded for record in self._log for folded in (*record.messages, *record.carried))
+        refs.update(ref.sha256 for record in self._log for ref in command_refs(record))
         return refs.union(*(_ref_of(record.continued) for record in self._log))
 
     def kept_refs(self) -> set[str]:

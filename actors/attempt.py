@@ -49,6 +49,7 @@ class Attempt:
         "number",
         "run",
         "step",
+        "task",
         "workflow",
     )
 
@@ -65,6 +66,7 @@ class Attempt:
         heard: bytes | None = None,
         voice: Callable[[], Voice] | None = None,
         asked_at_us: int = 0,
+        task: str = "",
     ) -> None:
         self._token = token
         self._heard = heard
@@ -83,6 +85,8 @@ class Attempt:
         """When the attempt times out, by the worker's clock; 0 for never."""
         self.asked_at_us = asked_at_us
         """When the attempt was asked for, by the server's clock: the same when it is handed out again."""
+        self.task = task
+        """In a graph, the task that asks for it, with the number of the item: `build`, `test[3]`; "" elsewhere."""
         self.is_in_place = False
         """Whether it runs within the body of a workflow with `durable=False`."""
         self.is_cancelled = False

@@ -37,6 +37,8 @@ class RunStep(_Command, frozen=True, kw_only=True, tag="step"):
     """An attempt that says nothing for so long is given up; 0 for never."""
     inline: bool = False
     """The actor worker runs the first attempt."""
+    task: str = ""
+    """In a graph, the task that asks for it, with the number of the item: `build`, `test[3]`."""
 
 
 class StartTimer(_Command, frozen=True, kw_only=True, tag="timer"):
@@ -99,13 +101,27 @@ class Patch(_Command, frozen=True, kw_only=True, tag="patch"):
     id: str
 
 
+class Advance(_Command, frozen=True, kw_only=True, tag="advance"):
+    """Takes down what a graph's interpreter has found out and done; nothing is owed for it.
+
+    On replay the log's counts and nothing is computed again.
+    """
+
+    moves: msgspec.Raw = NO_ARGS
+    """`graph_moves.Move` in order."""
+    definition: OptionalRaw = None
+    """The graph that the run follows to its end, where its start does not name it."""
+    ref: Ref | None = None
+    """Of `{"moves", "definition"}` in the object store, where they are large."""
+
+
 class Close(_Command, frozen=True, kw_only=True, tag="close"):
     """Takes back an open command: queued work and timers are purged, a running step is told."""
 
     target: int
 
 
-Command: TypeAlias = RunStep | StartTimer | OpenHook | StartChild | CancelChild | Patch | Close
+Command: TypeAlias = RunStep | StartTimer | OpenHook | StartChild | CancelChild | Patch | Advance | Close
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
@@ -144,6 +160,8 @@ def signature(command: Command) -> tuple[str, str, str]:
             return ("cancel_child", "", str(command.target))
         case Patch():
             return ("patch", command.id, "")
+        case Advance():
+            return ("advance", "", "")
         case Close():
             return ("close", "", str(command.target))
 
@@ -167,6 +185,8 @@ def describe(command: Command | None) -> str:
             return f"cancel of child command {command.target}"
         case Patch():
             return f"patch {command.id!r}"
+        case Advance():
+            return "a graph's next moves"
         case Close():
             return f"close of command {command.target}"
 

@@ -200,6 +200,9 @@ class RunError(JetrunError):
         message: One clause with the values and the way out.
     """
 
+    output: object = None
+    """What a graph run leaves although it has not completed, as plain JSON; None for every other run."""
+
     def __init__(self, workflow: str, run: str, message: str) -> None:
         super().__init__(message)
         self.workflow = workflow

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
-from .commands import CancelChild, Close, Command, OpenHook, Patch, RunStep, StartChild, StartTimer
+from .commands import Advance, CancelChild, Close, OpenHook, Patch, RunStep, StartChild, StartTimer
 from .durations import format_instant
 from .errors import ErrorInfo
+from .graph_moves import decode_moves
+from .graph_story import story_of
 from .messages import OptionalRaw, Ref
 from .records import Answer, Continued, Folded, Outcome, Record, Refused
+
+_Asked: TypeAlias = RunStep | StartTimer | OpenHook | StartChild | CancelChild | Patch | Close
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -86,7 +90,10 @@ def _events(record: Record) -> Iterator[Event]:
             data={"attempt": retry.attempt, "due_at_us": retry.due_at_us},
         )
     for command in record.commands:
-        yield _command(record, command)
+        if isinstance(command, Advance):
+            yield from _advance(record, command)
+        else:
+            yield _command(record, command)
     for answer in record.answers:
         yield _answer(record, answer)
     for key, value in record.values.items():
@@ -172,7 +179,7 @@ def _step(event: Callable[..., Event], folded: Folded) -> Iterator[Event]:
         yield event("step.failed", text, view.command, **data, error=msgspec.to_builtins(error))
 
 
-def _command(record: Record, command: Command) -> Event:
+def _command(record: Record, command: _Asked) -> Event:
     def event(kind: str, text: str, **data: Any) -> Event:
         return Event(k=record.k, at_us=record.at_us, kind=kind, text=text, n=command.n, data=data)
 
@@ -181,6 +188,8 @@ def _command(record: Record, command: Command) -> Event:
             shown = _shown(command.args, command.ref)
             args = _plain(command.args, command.ref)
             data = {"name": command.name, "queue": command.queue, "args": args, **_named(command.kwargs)}
+            if command.task:
+                data["task"] = command.task
             return event("step.scheduled", f"{command.name} {shown}", **data)
         case StartTimer():
             text = f"{command.what} until {format_instant(command.due_at_us)}"
@@ -201,6 +210,15 @@ def _command(record: Record, command: Command) -> Event:
             return event("patch.marked", command.id, id=command.id)
         case Close():
             return event("command.closed", f"command {command.target}", target=command.target)
+
+
+def _advance(record: Record, advance: Advance) -> Iterator[Event]:
+    if advance.ref is not None:
+        text = f"moves of {advance.ref.size} bytes, sha256 {advance.ref.sha256[:12]}"
+        yield Event(k=record.k, at_us=record.at_us, kind="graph.moved", text=text, n=advance.n)
+        return
+    for kind, text, data in story_of(decode_moves(advance.moves)):
+        yield Event(k=record.k, at_us=record.at_us, kind=kind, text=text, n=advance.n, data=data)
 
 
 def _renewed(record: Record, continued: Continued) -> Event:

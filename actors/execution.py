@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context
 from hashlib import blake2b, sha256
 from random import Random
@@ -88,6 +88,7 @@ class Execution:
         "closed",
         "decided",
         "desk",
+        "ending",
         "failure",
         "failures",
         "heard_us",
@@ -96,7 +97,10 @@ class Execution:
         "limits_over",
         "link",
         "loop",
+        "objects",
         "parent",
+        "paused_at_us",
+        "paused_us",
         "records",
         "started_at_us",
         "status",
@@ -137,6 +141,14 @@ class Execution:
         """Handlers of queries and updates; None while there was nothing of them."""
         self.status: StatusValues | None = None
         self.failures = 0
+        self.ending: Outcome | None = None
+        """How the run ends, where its code leaves more than a result, or an error: a graph's output, whatever its status."""
+        self.objects: Mapping[str, bytes] = {}
+        """On replay: large values by hash, those of `Advance` among them."""
+        self.paused_us = 0
+        """How long the run was on pause, before the one that it may be on."""
+        self.paused_at_us = 0
+        """When that has begun; 0 where it is on none."""
         self.cancel_reason: str | None = None
         self.heard_us = started_at_us
         """Server's time of the newest message: by how much it is ahead of `now`, the timers that fire are late."""
@@ -258,6 +270,8 @@ class Execution:
         root = self._root
         if root is None or not root.done():
             return None
+        if self.ending is not None:
+            return self.ending
         if root.cancelled():
             reason = self.cancel_reason
             if reason is not None:
@@ -370,7 +384,7 @@ class Execution:
         side = self._patches.get(patch_id)
         if side is None:
             # A log that was written before the change holds no mark here: its run stays on the old side.
-            is_new = self._recorded_next() is None and (self._expected is None or self._expected_is_open)
+            is_new = self.recorded_next() is None and (self._expected is None or self._expected_is_open)
             side = (is_new or self._is_marked(patch_id)) and self.decide(Patch(n=self._next, id=patch_id)) is not None
             self._patches[patch_id] = side
         return side
@@ -424,6 +438,11 @@ class Execution:
         self._next += 1
         return command
 
+    def recorded_next(self) -> Command | None:
+        """Finds what the log holds where the code is now; None where it is not replayed, or the log ends here."""
+        expected, index = self._expected, len(self.decided)
+        return expected[index] if expected is not None and index < len(expected) else None
+
     def check_room(self) -> None:
         """Raises JetrunError when too many commands are open for one more."""
         if len(self.steps) + len(self.timers) + len(self.inbox) + len(self.children) >= COMMANDS_OPEN_MAX:
@@ -438,13 +457,8 @@ class Execution:
             self._timer_kind = "sleep"
 
     # --- inside ------------------------------------------------------------------------------------
-    def _recorded_next(self) -> Command | None:
-        """Finds what the log holds where the code is now; None where it is not replayed, or the log ends here."""
-        expected, index = self._expected, len(self.decided)
-        return expected[index] if expected is not None and index < len(expected) else None
-
     def _is_marked(self, patch_id: str) -> bool:
-        recorded = self._recorded_next()
+        recorded = self.recorded_next()
         return isinstance(recorded, Patch) and recorded.id == patch_id
 
     def take_back(self, target: int) -> None:

@@ -12,7 +12,7 @@ from typing import assert_never
 
 import msgspec
 
-from .commands import Retry
+from .commands import Advance, Retry
 from .errors import ErrorInfo, MissingValue
 from .execution import Execution
 from .messages import (
@@ -137,17 +137,17 @@ class Fold:
             case Start():
                 self._apply_start(body)
             case Cancel():
-                self.is_paused = False
+                self._end_pause()
                 if self._execution.cancel_reason is None:
                     self._execution.cancel(body.reason)
             case Terminate():
                 self.end(Outcome(status="terminated", reason=body.reason))
                 return
             case Pause():
-                self.is_paused = True
+                self._begin_pause()
                 return
             case Resume():
-                self.is_paused = False
+                self._end_pause()
             case ChildResult():
                 self._apply_child(body)
             case Tick():
@@ -155,6 +155,17 @@ class Fold:
             case _:
                 assert_never(body)
         self._run()
+
+    def _begin_pause(self) -> None:
+        self.is_paused = True
+        self._execution.paused_at_us = self._execution.paused_at_us or self._execution.loop.now_us
+
+    def _end_pause(self) -> None:
+        execution = self._execution
+        self.is_paused = False
+        if execution.paused_at_us:
+            execution.paused_us += execution.loop.now_us - execution.paused_at_us
+            execution.paused_at_us = 0
 
     def _leave(self, message: Message) -> None:
         """Leaves what follows within the same turn to the next link, or refuses it as in a later turn (R15)."""
@@ -296,3 +307,8 @@ def refs_of(message: Message) -> Ref | None:
     """Names the large value that a message refers to, if any: fetch it before the fold."""
     body = message.body
     return body.ref if isinstance(body, (Start, Hook, StepResult, ChildResult, Update)) else None
+
+
+def command_refs(record: Record) -> list[Ref]:
+    """Names the large values in a record's commands that a replay needs: those that its code does not compute again."""
+    return [c.ref for c in record.commands if isinstance(c, Advance) and c.ref is not None]

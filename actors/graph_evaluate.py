@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Final, cast
 
-import msgspec
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
-from .graph_closures import applied, coalesce, constant, default, is_defined, key, keyed, look_up, placed, two
+from .graph_closures import Program, applied, coalesce, constant, default, is_defined, key, keyed, look_up, placed, two
 from .graph_functions import FUNCTIONS, SIMPLE, Function
 from .graph_names import KEYED, PRIVATE, READERS, Node, part, private_reason, variable
 from .graph_operators import ARITHMETIC, COMPARISON, cut, keep_sign, negate
@@ -50,19 +49,6 @@ _BINARY: Final[dict[str, str]] = {
 
 NAMES: Final = frozenset({*FUNCTIONS, *READERS, *KEYED, *_CATCHING})
 """All names that an expression can call."""
-
-
-class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """An expression that is ready to be evaluated, as often as wanted."""
-
-    run: Node
-    cost: int
-    """Steps of its nodes; what touches elements pays for them when it does."""
-    is_path: bool
-    """It only looks up what is there and makes nothing."""
-    variables: frozenset[str]
-    functions: frozenset[str]
-    problems: tuple[ExpressionInvalid, ...]
 
 
 def compile_expression(source: str) -> Program:
@@ -148,9 +134,9 @@ class _Compiler:
 
     def _column(self, node: nodes.Node) -> int:
         """Finds where the name of what is read or called begins, or the operator stands."""
-        place = (
-            node.node.lineno - 2 if isinstance(node, nodes.Call) else node.lineno - 2 + isinstance(node, nodes.Getattr)
-        )
+        if isinstance(node, nodes.Call):
+            return self._column(node.node)
+        place = node.lineno - 2 + isinstance(node, nodes.Getattr)
         return self._found[place].at + 1 if 0 <= place < len(self._found) else 1
 
     def _refuse(self, reason: str, node: nodes.Node, *, kind: str = "expression_syntax") -> Node:

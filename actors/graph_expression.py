@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .graph_evaluate import Program, compile_expression
+from .graph_closures import Program
 from .graph_values import weigh
 from .graph_view import EMPTY, Budget, ExpressionError, ExpressionInvalid, Undefined, View
 from .graph_yaql import translate
@@ -83,6 +83,9 @@ class Expression:
 
     def _parsed(self) -> Program:
         if self._program is None:
+            # Jinja takes 100 ms and more to import: a worker without graphs does not wait for it.
+            from .graph_evaluate import compile_expression  # noqa: PLC0415
+
             is_yaql = self.source.lstrip().startswith(YAQL[0])
             self._program = compile_expression(translate(self.source) if is_yaql else self.source)
         return self._program

@@ -34,6 +34,11 @@ class Mark(msgspec.Struct, frozen=True):
 NO_MARK: Final = Mark()
 
 
+def mark_at(text: str, offset: int) -> Mark:
+    """Turns an offset in characters into a position. Lines end with a line feed alone."""
+    return Mark(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is wrong with a definition."""
 

@@ -31,6 +31,7 @@ _NUMBER_BEGINS: Final = frozenset("+-.0123456789")
 _INT: Final = re.compile(r"[-+]?[0-9]+")
 _BASED: Final = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]++(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _NOT_JSON: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
@@ -56,6 +57,11 @@ def resolve(word: str) -> Scalar | Refused:
     if _NOT_JSON.fullmatch(word):
         return Refused("number_not_json", f"{word} is no number that JSON can hold: quote it where a text is meant")
     return word
+
+
+def has_surrogate(text: str) -> bool:
+    """Tells whether a text holds half of a surrogate pair, which no encoding can write."""
+    return not text.isascii() and _SURROGATE.search(text) is not None
 
 
 def _decimal(word: str) -> int | Refused:

@@ -10,8 +10,8 @@ from typing import Final, NoReturn, cast
 import msgspec
 
 from . import graph_json, graph_yaml
-from .graph_problem import NO_MARK, GraphInvalid, Mark, Path, Problem, quoted
-from .graph_scalar import INT_MAX, INT_MIN, Json
+from .graph_problem import NO_MARK, GraphInvalid, Mark, Path, Problem, mark_at, quoted
+from .graph_scalar import INT_MAX, INT_MIN, Json, has_surrogate
 from .graph_tree import PROBLEMS_KEPT_MAX, Hopeless, Place, Tree
 from .limits import GRAPH_DEFINITION_BYTES_MAX, GRAPH_DEPTH_MAX, GRAPH_NODES_MAX
 
@@ -19,7 +19,6 @@ _NO_PLACE: Final = Place(NO_MARK, NO_MARK, {})
 _TOP: Final = Mark(1, 1)
 
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _NOT_YAML: Final = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]",
 )
@@ -121,7 +120,7 @@ def _read_json(text: str, tree: Tree, name: str) -> graph_json.NotJson | None:
 def _read_yaml(text: str, tree: Tree, name: str, unlike_json: graph_json.NotJson | None) -> bool:
     """Reads YAML. What is neither JSON nor YAML is judged as the one that it resembles for longer."""
     if found := _NOT_YAML.search(text):
-        mark = _mark_at(text, found.start())
+        mark = mark_at(text, found.start())
         _judge_as_json(unlike_json, name, found.start(), mark)
         message = (
             f"character U+{ord(found[0]):04X} cannot be in a text: leave it out, or write its escape in double quotes"
@@ -158,12 +157,8 @@ def _text_of(data: bytes | str, name: str) -> str:
         except UnicodeDecodeError as error:
             before = readable(data[: error.start])
             message = f"byte 0x{data[error.start]:02x} is not {encoding.upper()}: save the text as UTF-8"
-            _fail(name, "text_not_unicode", message, _mark_at(before, len(before)))
+            _fail(name, "text_not_unicode", message, mark_at(before, len(before)))
     return readable(data)
-
-
-def _mark_at(text: str, offset: int) -> Mark:
-    return Mark(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
 
 
 def _mapping_of(value: Json, name: str, mark: Mark) -> dict[str, Json]:
@@ -175,7 +170,14 @@ def _mapping_of(value: Json, name: str, mark: Mark) -> dict[str, Json]:
 def _kind_of(value: object) -> str:
     if value is None:
         return "nothing"
-    words = {bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "a list", tuple: "a list"}
+    words: dict[type, str] = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "a text",
+        list: "a list",
+        tuple: "a list",
+    }
     return words.get(type(value), f"of type {quoted(type(value).__name__)}")
 
 
@@ -210,7 +212,7 @@ class _Copier:
             for key, item in cast("dict[object, object]", value).items():
                 if type(key) is not str:
                     self._refuse("key_not_text", f"a key is {_kind_of(key)}, where only a text can be one", path)
-                elif _SURROGATE.search(key):
+                elif has_surrogate(key):
                     self._refuse("text_not_unicode", "a key holds half of a surrogate pair", path)
                 else:
                     copied[key] = self.copy(item, (*path, key))
@@ -219,7 +221,7 @@ class _Copier:
 
     def _scalar(self, value: object, path: Path) -> Json:
         if type(value) is str:
-            if _SURROGATE.search(value):
+            if has_surrogate(value):
                 return self._refuse("text_not_unicode", "a text holds half of a surrogate pair", path)
             return value
         if type(value) is int:

@@ -6,19 +6,16 @@ Nothing recurses: a text decides how deep it is.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 import msgspec
 
 from .graph_problem import NO_MARK, Mark, Path, Problem, quoted
-from .graph_scalar import Json, Refused, Scalar, resolve
+from .graph_scalar import Json, Refused, Scalar, has_surrogate, resolve
 from .limits import GRAPH_DEPTH_MAX, GRAPH_NODES_MAX
 
 PROBLEMS_KEPT_MAX: Final = 1_000
 """After so many problems reading ends: what follows would be read by nobody."""
-
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -85,7 +82,7 @@ class Tree:
 
     def text(self, text: str, mark: Mark) -> None:
         """Takes a text that is one without doubt: it had quotes, or was a block."""
-        if not text.isascii() and _SURROGATE.search(text):
+        if has_surrogate(text):
             self.refuse("text_not_unicode", "a text holds half of a surrogate pair: write the whole character", mark)
             text = ""
         if self.is_key_due:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import yaml
 
-from .graph_problem import Mark, quoted
+from .graph_problem import Mark, mark_at, quoted
 from .graph_tree import Tree
 
 FAST: Final[type] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -16,6 +16,7 @@ FAST: Final[type] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _DIRECTIVE: Final = re.compile(r"(?:[ \t]*+(?:#[^\n]*+)?\n)*+(%[^\n]*+)")
 _BLANK: Final = re.compile(r"(?:[ \t]*+(?:#[^\n]*+)?\n|\.\.\.(?=[ \t\n]|\Z))*+[ \t]*+(?:#[^\n]*+)?")
+_ANCHOR: Final = re.compile(r"&[^ \t\n]++[ \t]++(?![ \t\n#!])")
 _CONTENT: Final = re.compile(r"[^ \t\n]")
 _TAG_PREFIX: Final = "tag:yaml.org,2002:"
 _QUOTE_HINT: Final = "; a text that holds ': ' or '{{', or begins with a sign, has to be quoted"
@@ -62,7 +63,7 @@ def read(text: str, tree: Tree, *, parser: type = FAST) -> bool:
     """
     if found := _DIRECTIVE.match(text):
         message = f"directive {quoted(found[1])} is not taken: leave the line out; texts are read as YAML 1.2"
-        raise NotYaml("yaml_syntax", message, found.start(1), _mark_at(text, found.start(1)))
+        raise NotYaml("yaml_syntax", message, found.start(1), mark_at(text, found.start(1)))
     try:
         return _take(text, yaml.parse(text, Loader=parser), tree)
     except yaml.MarkedYAMLError as error:
@@ -77,12 +78,12 @@ def _take(text: str, events: Iterator[yaml.Event], tree: Tree) -> bool:
     for event in events:
         if isinstance(event, yaml.ScalarEvent):
             is_empty = is_empty and not (event.value or event.style)
-            _scalar(event, tree)
+            _scalar(event, _begin(text, event), tree)
         elif isinstance(event, yaml.CollectionStartEvent):
             is_empty = False
             _check_tag(event, tree)
             begin = tree.begin_mapping if isinstance(event, yaml.MappingStartEvent) else tree.begin_list
-            begin(_mark(event.start_mark))
+            begin(_begin(text, event))
         elif isinstance(event, yaml.CollectionEndEvent):
             tree.end()
         elif isinstance(event, yaml.AliasEvent):
@@ -95,8 +96,15 @@ def _take(text: str, events: Iterator[yaml.Event], tree: Tree) -> bool:
     return not is_empty
 
 
-def _scalar(event: yaml.ScalarEvent, tree: Tree) -> None:
+def _begin(text: str, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> Mark:
+    """Finds the value itself where an anchor stands before it on its line."""
     mark = _mark(event.start_mark)
+    if event.anchor is None or event.start_mark is None or not (found := _ANCHOR.match(text, event.start_mark.index)):
+        return mark
+    return Mark(mark.line, mark.column + len(found[0]))
+
+
+def _scalar(event: yaml.ScalarEvent, mark: Mark, tree: Tree) -> None:
     if event.tag is not None:
         _check_tag(event, tree)
         tree.text(event.value, mark)
@@ -127,8 +135,8 @@ def _check_rest(text: str, offset: int) -> None:
         return
     if text.startswith(("---", "%"), at):
         message = "a second document begins here: one text holds one definition"
-        raise NotYaml("several_documents", message, at, _mark_at(text, at))
-    raise NotYaml("yaml_syntax", "text after the end of the document", at, _mark_at(text, at))
+        raise NotYaml("several_documents", message, at, mark_at(text, at))
+    raise NotYaml("yaml_syntax", "text after the end of the document", at, mark_at(text, at))
 
 
 def _refusal(text: str, error: yaml.MarkedYAMLError, tree: Tree) -> NotYaml:
@@ -136,7 +144,7 @@ def _refusal(text: str, error: yaml.MarkedYAMLError, tree: Tree) -> NotYaml:
     reason = str(error.problem or "no YAML")
     offset = min(place.index, len(text)) if place is not None else 0
     # libyaml places the end of a text whose last line has no end on a line of its own.
-    mark = _mark(place) if offset < len(text) else _mark_at(text, offset)
+    mark = _mark(place) if offset < len(text) else mark_at(text, offset)
     opener = _sign_at(text, tree.innermost)
     if opener in {"[", "{"} and not _CONTENT.search(text, offset):
         # The end of the text is where the parser noticed it, and no place to mend it.
@@ -172,7 +180,3 @@ def _sign_at(text: str, mark: Mark) -> str:
         return ""
     line = text.split("\n", mark.line)[mark.line - 1]
     return line[mark.column - 1 : mark.column]
-
-
-def _mark_at(text: str, offset: int) -> Mark:
-    return Mark(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))

@@ -115,8 +115,8 @@ def translate(source: str) -> str:
     if not (inner.startswith("<%") and inner.endswith("%>") and len(inner) >= 4):
         raise ExpressionInvalid("YAQL stands between <% and %>")
     start = source.index("<%") + 2
-    parser = _Parser([*yaql_tokens(source, start, source.rindex("%>"))], len(source))
-    return parser.whole()
+    end = source.rindex("%>")
+    return _Parser(yaql_tokens(source, start, end), end).whole()
 
 
 def yaql_tokens(source: str, start: int, end: int) -> list[_Token]:

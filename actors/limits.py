@@ -118,7 +118,22 @@ BACKFILL_TIMES_MAX: Final = 1_000
 SCHEDULE_COMMANDS_MAX: Final = 1_000
 """Commands after which a schedule continues as new when none of its runs is under way; after three times as many in any case."""
 
-# --- graphs ------------------------------------------------------------------------------------
+# --- graphs ----------------------------------------------------------------------------------
+GRAPH_INSTANT_MAX: Final = 20_000
+"""Activations that one event may begin and end, tasks that wait for nothing: some 20 µs each hold the worker's loop."""
+
+GRAPH_ITEMS_MAX: Final = 10_000
+"""Items of one task: as many commands may be open."""
+
+GRAPH_ADVANCE_STEPS_MAX: Final = 1_000_000
+GRAPH_ADVANCE_SIZE_MAX: Final = 16 * 1024 * 1024
+"""What the expressions of one event may spend in all: some 0.2 s, and bytes that fit twice into a value."""
+
+GRAPH_RECORDS: Final = 5_000
+"""Records after which a graph run continues as new when it waits for nothing but timers and hooks."""
+
+GRAPH_RECORDS_HOLD: Final = 25_000
+"""Records after which it begins nothing new until that is so; half of what a run may have."""
 GRAPH_ITERATIONS: Final = 1_000
 """Activations of one task, unless the definition says otherwise: a loop that forgot its end is stopped."""
 
@@ -167,6 +182,21 @@ GRAPH_ACTIVATIONS_MAX: Final = 1_000_000
 
 GRAPH_NAME_CHARS_MAX: Final = 64
 """A task's name: it is part of ids and of subjects."""
+
+GRAPH_EXPRESSION_BYTES_MAX: Final = 4 * 1024
+"""One expression's source: no person writes more, and its parser is not made for strangers."""
+
+GRAPH_EXPRESSION_DEPTH_MAX: Final = 32
+"""Brackets, signs and alternatives within one another: a level takes 14 frames of the parser, of 1,000 that Python has."""
+
+GRAPH_EXPRESSION_CHAIN_MAX: Final = 128
+"""Operators, keys and filters one after the other: each is a frame when the expression is evaluated."""
+
+GRAPH_STEPS_MAX: Final = 10_000
+"""Nodes evaluated and elements touched by one expression: some 5 ms."""
+
+GRAPH_MADE_MAX: Final = 1024 * 1024
+"""Characters and elements that one expression makes."""
 
 GRAPH_VARIABLE_CHARS_MAX: Final = 128
 """A variable's name."""

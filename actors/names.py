@@ -70,6 +70,21 @@ def check_token(kind: str, text: str) -> str:
     raise InvalidName(f"{kind} {_shown(text)} {_reason(text)}")
 
 
+def check_step_name(text: str) -> str:
+    """Returns the text if it can be a step's name: as a token, also several with dots between them (`core.echo`).
+
+    No subject holds it, so that the names which actions have elsewhere can stay.
+
+    Raises:
+        InvalidName: Says which character or bound is violated.
+    """
+    if isinstance(text, str) and len(text) <= TOKEN_BYTES_MAX:
+        for part in text.split("."):
+            check_token("step name", part or text)
+        return text
+    return check_token("step name", text)
+
+
 def check_run_id(text: str) -> str:
     """Returns the text if a run can be started under it. Raises InvalidName, also where it is the name of a link."""
     check_token("run id", text)

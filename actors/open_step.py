@@ -57,11 +57,18 @@ class Asking(Protocol):
 
 async def run_step(execution: Asking, step: Step[..., R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Decides to run a step and waits for its result."""
+    return await wait_step(execution, step, step_command(execution, step, args, kwargs))
+
+
+def step_command(
+    execution: Asking, step: Step[..., Any], args: Sequence[object], kwargs: Mapping[str, object], *, task: str = ""
+) -> RunStep:
+    """Makes the command that asks for a step. Raises InvalidValue where the arguments do not fit, or cannot become JSON."""
     packed = step.signature.pack(args, kwargs)
     execution.check_room()
     ref, raw_args, raw_kwargs = execution.claim(packed.args, packed.kwargs)
     now_us = execution.loop.now_us
-    command = RunStep(
+    return RunStep(
         n=execution.last_command + 1,
         name=step.name,
         queue=step.queue,
@@ -74,7 +81,13 @@ async def run_step(execution: Asking, step: Step[..., R], args: tuple[Any, ...],
         close_at_us=now_us + step.schedule_to_close_us if step.schedule_to_close_us else 0,
         heartbeat_us=step.heartbeat_us,
         inline=step.is_inline,
+        task=task,
     )
+
+
+async def wait_step(execution: Asking, step: Step[..., Any], command: RunStep) -> Any:
+    """Decides on a step's command and waits for its result."""
+    now_us = execution.loop.now_us
     recorded = execution.decide(command)
     future = execution.loop.create_future()
     if recorded is not None:

@@ -71,7 +71,10 @@ class StartMark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """How a run ended. `completed` has a result (or `ref`), `failed` an error, the others perhaps a reason."""
+    """How a run ended. `completed` has a result (or `ref`), `failed` an error, the others perhaps a reason.
+
+    A graph run that has not completed leaves its output as the result all the same.
+    """
 
     status: Status
     result: msgspec.Raw = NULL

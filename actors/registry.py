@@ -61,8 +61,8 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
             if isinstance(value, (Workflow, Step)):
                 self.add(cast("Workflow[..., Any] | Step[..., Any]", value))
 
-    def with_engine(self, *definitions: Workflow[..., Any]) -> Registry:
-        """Returns a registry that knows the engine's own workflows, too."""
+    def with_engine(self, definitions: Iterable[Workflow[..., Any]]) -> Registry:
+        """Returns a registry that knows the engine's own workflows, too (`engine.ENGINE_WORKFLOWS`)."""
         return msgspec.structs.replace(self, workflows={**self.workflows, **{one.name: one for one in definitions}})
 
     def add(self, definition: Workflow[..., Any] | Step[..., Any]) -> None:

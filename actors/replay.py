@@ -123,6 +123,7 @@ class Replay:
             parent = record.start.parent if record.start is not None else None
             execution = link_execution(workflow, code.app, code.key, record.link, parent)
         self._execution = execution
+        execution.objects = self._objects
         code.hold(execution)
         return execution
 

@@ -12,7 +12,7 @@ import msgspec
 from .errors import DefinitionError
 from .host import running_host
 from .loop import running_loop
-from .names import check_token
+from .names import check_step_name
 from .step_options import StepOptions, limits_of
 from .values import Signature
 
@@ -123,7 +123,7 @@ def step(function: Callable[..., Any] | None = None, /, *, name: str | None = No
     """Makes a function a step.
 
     Args:
-        name: Its name in logs and on the wire; the function's name by default.
+        name: Its name in logs and on the wire, dots allowed; the function's name by default.
         options: See `StepOptions`.
 
     Raises:
@@ -136,6 +136,6 @@ def step(function: Callable[..., Any] | None = None, /, *, name: str | None = No
             raise DefinitionError(f"@step takes a function, not {target!r}")
         if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
             raise DefinitionError(f"step {target.__name__!r} is a generator; return a list or call a step per item")
-        return Step(target, name=check_token("step name", name if name is not None else target.__name__), given=options)
+        return Step(target, name=check_step_name(name if name is not None else target.__name__), given=options)
 
     return StepDecorator(build) if function is None else build(function)

@@ -50,6 +50,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     """Deliveries of this attempt that may end without a word before the step counts as deadly."""
     heartbeat_us: int = 0
     """An attempt that says nothing for so long is given up; 0 for never."""
+    task: str = ""
+    """In a graph, the task that asks for it, with the number of the item: `build`, `test[3]`."""
     losses: int = 0
     """Deliveries of which nothing is known any more: the server lost the message, and it was queued anew."""
     token: str

@@ -106,11 +106,11 @@ def check_copies(out: Output, registry: Registry, copies: list[LogCopy]) -> int:
 
 def problem_of(registry: Registry, copy: LogCopy) -> str:
     """Says why a log does not replay; empty where it does."""
+    from ..actors.engine import ENGINE_WORKFLOWS
     from ..actors.replay import verify
-    from ..actors.schedule_run import SCHEDULES
     from ..actors.signals import Blocked
 
-    workflow = registry.with_engine(SCHEDULES).workflows.get(copy.key.workflow)
+    workflow = registry.with_engine(ENGINE_WORKFLOWS).workflows.get(copy.key.workflow)
     if not copy.records:
         return "no records: no such run, or its log is gone"
     if workflow is None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import cast
 
+import msgspec
+
 from ..actors.errors import (
     ErrorInfo,
     MessageRefused,
@@ -46,8 +48,18 @@ def ended(key: RunKey, record: Record) -> RunEnded:
     )
 
 
-def failure(key: RunKey, outcome: Outcome) -> RunError:
-    """Makes the exception for a run that has ended without a result."""
+def failure(key: RunKey, outcome: Outcome, output: bytes = b"null") -> RunError:
+    """Makes the exception for a run that has not completed.
+
+    Args:
+        output: JSON of what it leaves all the same.
+    """
+    made = _failure(key, outcome)
+    made.output = msgspec.json.decode(output)
+    return made
+
+
+def _failure(key: RunKey, outcome: Outcome) -> RunError:
     because = f": {outcome.reason}" if outcome.reason else ""
     match outcome.status:
         case "failed":

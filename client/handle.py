@@ -91,9 +91,9 @@ class RunHandle(Generic[R_co]):
         record = await (self._wait_ended() if timeout is None else self._wait_ended_within(timeout))
         outcome = record.outcome
         assert outcome is not None
-        if outcome.status != "completed":
-            raise failure(self._key, outcome)
         raw = bytes(outcome.result) if outcome.ref is None else await self._session.claims.get(self._key, outcome.ref)
+        if outcome.status != "completed":
+            raise failure(self._key, outcome, raw)
         return cast("R_co", decode(raw, self._result_type, where=f"result of run {self._key}"))
 
     async def status(self) -> RunStatus:

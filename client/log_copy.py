@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from ..actors.errors import BadLog
-from ..actors.fold import refs_of
+from ..actors.fold import command_refs, refs_of
 from ..actors.journal import message_of
+from ..actors.messages import Ref
 from ..actors.names import RunKey
 from ..actors.records import Record, decode_record
 from ..streams.ports import Broker
@@ -90,8 +91,15 @@ async def copy_log(broker: Broker, app: App, key: RunKey) -> LogCopy:
         record = chain.accept(stored.payload)
         if record is not None:
             copy.records.append(record)
-    refs = (refs_of(message_of(folded)) for record in copy.records for folded in record.messages)
-    for ref in refs:
+    for ref in (ref for record in copy.records for ref in _refs_of(record)):
         if ref is not None and ref.sha256 not in copy.objects:
             copy.objects[ref.sha256] = await claims.get(key, ref)
     return copy
+
+
+def _refs_of(record: Record) -> Iterator[Ref | None]:
+    """Names the large values that a replay of a record needs."""
+    yield from (refs_of(message_of(folded)) for folded in (*record.messages, *record.carried))
+    yield from command_refs(record)
+    if record.continued is not None:
+        yield record.continued.ref

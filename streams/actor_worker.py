@@ -17,6 +17,7 @@ import anyio
 import anyio.abc
 import msgspec
 
+from ..actors.engine import ENGINE_WORKFLOWS
 from ..actors.errors import BadLog, BrokerError, NotProvisioned
 from ..actors.limits import (
     ACTORS_CACHED_MAX,
@@ -32,7 +33,6 @@ from ..actors.limits import (
 from ..actors.messages import Tick, encode_body
 from ..actors.names import RunKey
 from ..actors.registry import Registry
-from ..actors.schedule_run import SCHEDULES
 from .answers import Answers
 from .attempts import Attempts
 from .crash_note import CrashNote
@@ -111,7 +111,7 @@ class ActorWorker:
         self.inline: Final = InlineSteps(broker, app, (catalogue or registry).steps, worker=worker_id)
         self._broker = broker
         self._app = app
-        registry = self._registry = registry.with_engine(SCHEDULES)
+        registry = self._registry = registry.with_engine(ENGINE_WORKFLOWS)
         self._options = options
         self._key = key
         self._peers = Peers(worker_id)

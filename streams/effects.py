@@ -253,6 +253,7 @@ class Effects:
             timeout_us=command.timeout_us,
             recoveries_max=command.recoveries_max,
             heartbeat_us=command.heartbeat_us,
+            task=command.task,
             token=token(self._key, key, command.n, attempt),
         )
 

@@ -139,6 +139,7 @@ class RunningStep:
             heard=last_heartbeat,
             voice=self._speak,
             asked_at_us=key[1],
+            task=work.task,
         )
         self.task: asyncio.Task[None] | None = None
         self.is_left_running = False

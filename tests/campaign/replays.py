@@ -13,16 +13,16 @@ import msgspec
 
 from jetrun.actors.actor import Actor
 from jetrun.actors.decision import Decision
+from jetrun.actors.engine import ENGINE_WORKFLOWS
 from jetrun.actors.journal import message_of
 from jetrun.actors.records import Record, record_hash
 from jetrun.actors.registry import Registry
-from jetrun.actors.schedule_run import SCHEDULES
 
 from . import flows
 from .audit import Case
 from .run_logs import Entry, RunLog
 
-REGISTRY: Final = Registry.of_modules([flows.__name__]).with_engine(SCHEDULES)
+REGISTRY: Final = Registry.of_modules([flows.__name__]).with_engine(ENGINE_WORKFLOWS)
 
 
 def same_decisions(case: Case) -> list[str]:

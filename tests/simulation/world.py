@@ -15,11 +15,11 @@ import campaign.run_logs
 from campaign.effects import Line
 from campaign.plans import Plan
 from campaign.run_logs import RunLog, read_remains
+from jetrun.actors.engine import ENGINE_WORKFLOWS
 from jetrun.actors.limits import PUBLISH_TIMEOUT_S
 from jetrun.actors.names import RunKey
 from jetrun.actors.records import decode_record
 from jetrun.actors.registry import Registry
-from jetrun.actors.schedule_run import SCHEDULES
 from jetrun.streams.actor_worker import ActorOptions, ActorWorker
 from jetrun.streams.memory import MemoryBroker, MemoryServer
 from jetrun.streams.memory_faults import Faults
@@ -49,7 +49,7 @@ RIVALS_SHARE = 0.6
 LAST_MOMENTS_US = (1, 500, 20_000, 150_000, -1, -20_000)
 """Before the deadline, and after it."""
 
-FULL = Registry.of_modules([flows.__name__]).with_engine(SCHEDULES)
+FULL = Registry.of_modules([flows.__name__]).with_engine(ENGINE_WORKFLOWS)
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):

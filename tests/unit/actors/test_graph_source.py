@@ -242,7 +242,9 @@ def test_a_text_that_begins_as_json_may_be_yaml() -> None:
 
 
 def test_an_anchor_that_nothing_uses_is_harmless() -> None:
-    assert value_of("a: &x 1") == {"a": 1}
+    document = parse("a: &x  1\nb: &y\n  c: &z [2]", name="t")
+    assert document.value == {"a": 1, "b": {"c": [2]}}
+    assert [document.mark(path) for path in [("a",), ("b",), ("b", "c")]] == [Mark(1, 8), Mark(2, 4), Mark(3, 9)]
 
 
 def test_a_document_may_be_marked_as_one() -> None:

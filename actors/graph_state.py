@@ -1,0 +1,139 @@
+"""The state of a graph run: its live activations, open joins and variables; what has ended is not kept.
+
+Size is that of what is live, however many rounds a loop has made.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from .errors import ErrorInfo
+from .graph_moves import FinalStatus, TaskStatus
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """Variables as one branch sees them. Never changed in place: branches share them."""
+
+    values: dict[str, object] = {}
+    versions: dict[str, int] = {}
+    """Of each variable the number of the publish that has set it, in the run's order."""
+
+    def with_values(self, published: dict[str, object], version: int) -> Scope:
+        """Returns it with variables set."""
+        return Scope({**self.values, **published}, {**self.versions, **dict.fromkeys(published, version)})
+
+    def merged(self, other: Scope) -> Scope:
+        """Joins what two branches see: of each variable what was published last."""
+        if other is self:
+            return self
+        values, versions = dict(self.values), dict(self.versions)
+        for name, version in other.versions.items():
+            if versions.get(name, -1) < version:
+                values[name], versions[name] = other.values[name], version
+        return Scope(values, versions)
+
+
+NOTHING: Final = Scope()
+
+Ancestry = dict[str, int]
+"""Of the tasks that tell instances of joins apart: the latest activation in a token's past."""
+
+Phase = Literal["ready", "delayed", "running"]
+
+
+class ItemsState(msgspec.Struct, kw_only=True):
+    """How far an attempt with items is."""
+
+    values: list[object]
+    concurrency: int
+    """0 for all."""
+    begun: int = 0
+    running: int = 0
+    failed: int = 0
+    statuses: dict[int, TaskStatus] = {}
+    """Of items that have ended, by index."""
+
+
+class Activation(msgspec.Struct, kw_only=True):
+    """One time that a task runs."""
+
+    id: int
+    """From 1, in the order in which they came to be."""
+    task: str
+    scope: Scope
+    ancestry: Ancestry
+    causes: tuple[int, ...]
+    """The activations whose edges led here."""
+    phase: Phase = "ready"
+    attempt: int = 1
+    due_at_us: int = 0
+    """When a delay, or the timer that it is, ends."""
+    retries: int = 0
+    delay_us: int = 0
+    items: ItemsState | None = None
+    is_last: bool = False
+    """It starts although the run is stopping: a sibling of `fail`."""
+
+    @property
+    def is_live(self) -> bool:
+        """Tells whether something of it is under way."""
+        return self.phase != "ready"
+
+
+class Instance(msgspec.Struct, kw_only=True):
+    """A join that some have arrived at."""
+
+    arrivals: dict[str, int]
+    """Activations by predecessor."""
+    scope: Scope
+    ancestry: Ancestry
+
+
+JoinKey = tuple[str, int, int]
+"""An instance of a join: the task, and the activations of its dominator and of itself in the arrivals' past."""
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A task that has failed, and nobody has handled it; or what broke the run."""
+
+    task: str
+    """"" where it is no task's."""
+    id: int
+    status: str
+    error: ErrorInfo
+
+
+class State(msgspec.Struct, kw_only=True):
+    """Where a graph run stands."""
+
+    activations: dict[int, Activation] = {}
+    """Those that have not ended, in the order in which they came to be."""
+    joins: dict[JoinKey, Instance] = {}
+    fired: set[JoinKey] = set()
+    """Met joins that a late token may still arrive at."""
+    counts: dict[str, int] = {}
+    """Activations by task, so far."""
+    statuses: dict[str, TaskStatus] = {}
+    """Of each task's activation that has ended last."""
+    latest: Scope = NOTHING
+    """Each variable as it was published last, by any branch."""
+    activated: int = 0
+    """Activations so far; the newest one's id."""
+    published: int = 0
+    """Publishes so far; the newest version."""
+    live: int = 0
+    """Activations that are under way."""
+    ready: dict[int, None] = {}
+    """Activations that wait to be started, in order."""
+    failures: list[Failure] = []
+    """The first ones (`FAILURES_KEPT_MAX`)."""
+    failed: int = 0
+    """All of them."""
+    over: list[str] = []
+    """Tasks whose limit has refused an activation."""
+    is_stopping: bool = False
+    is_cancelled: bool = False
+    status: FinalStatus | None = None
+    """How it has ended."""

@@ -1,0 +1,84 @@
+"""Graphs as workflows: registered ones, under their own names, and `jetrun-graph`, which runs any definition it is given."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from .errors import InvalidName
+from .graph_carry import Carry
+from .graph_definition import Definition
+from .graph_run import run_graph
+from .names import check_token
+from .workflow import ENGINE_PREFIX, Workflow, WorkflowOptions
+
+GRAPH_WORKFLOW: Final = "jetrun-graph"
+"""Whoever may start it may run any definition, with any step of the app: its starts are subjects of their own, for permissions."""
+
+
+class GraphWorkflow(Workflow[..., Any]):
+    """A registered graph. Its inputs are arguments by name; a run keeps the definition that it began with.
+
+    Args:
+        definition: The graph; compiled here.
+        name: The workflow's name.
+        version: As for `@workflow(version=...)`.
+
+    Raises:
+        GraphInvalid: The definition cannot work.
+        InvalidName: The name cannot be a token, or begins with `jetrun-`, which is the engine's own.
+    """
+
+    def __init__(self, definition: Definition, *, name: str, version: int = 1) -> None:
+        if check_token("workflow name", name).startswith(ENGINE_PREFIX):
+            raise InvalidName(f"workflow name {name!r} begins with {ENGINE_PREFIX!r}, which is the engine's own")
+
+        async def run(carry: Carry | None = None, /, **inputs: Any) -> Any:
+            found = definition if carry is None else Definition.of_raw(carry.definition)
+            return await run_graph(found, inputs, carry=carry, is_named=False)
+
+        graph = definition.graph
+        super().__init__(run, name=name, options=WorkflowOptions(tags=graph.tags[:3], version=version))
+        self.definition = definition
+        self.graph = graph
+        self.code_hash = definition.hash
+        self.__doc__ = graph.description or f"Graph {name!r}."
+        self.__name__ = name
+
+    def __repr__(self) -> str:
+        return f"<graph {self.name!r}>"
+
+
+def load_graph(text: str | bytes | dict[str, Any], *, name: str | None = None, version: int = 1) -> GraphWorkflow:
+    """Makes a workflow of a definition: a YAML or JSON text, or its data.
+
+    `deploy = load_graph(Path("deploy.yaml").read_text())`, in a module that actor workers load.
+
+    Args:
+        name: The workflow's name; the definition's own `name` by default.
+        version: As for `@workflow(version=...)`; runs keep the definition that they began with in any case.
+
+    Raises:
+        GraphInvalid: All that is wrong with it, each with its place.
+        InvalidName: There is no name, or it cannot be a token.
+    """
+    definition = Definition.of(text, name=name or "graph")
+    given = definition.value.get("name")
+    return GraphWorkflow(definition, name=name or (given if isinstance(given, str) else ""), version=version)
+
+
+async def run_definition(
+    carry: Carry | None = None,
+    /,
+    *,
+    definition: Any = None,
+    input: dict[str, Any] | None = None,  # noqa: A002  the word that definitions have
+    start: list[str] | None = None,
+) -> Any:
+    """Is a run of a definition that comes with its start."""
+    if carry is not None:
+        return await run_graph(Definition.of_raw(carry.definition), {}, carry=carry, is_named=True)
+    found = Definition.of(definition)
+    return await run_graph(found, input or {}, start=start or (), is_named=True)
+
+
+GRAPHS: Final = Workflow(run_definition, name=GRAPH_WORKFLOW, options=WorkflowOptions())
