@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from .commands import Advance, CancelChild, Close, OpenHook, Patch, RunStep, StartChild, StartTimer
+from .commands import Advance, CancelChild, Close, Command, OpenHook, Patch, RunStep, StartChild, StartTimer
 from .durations import format_instant
 from .errors import ErrorInfo
 from .graph_moves import decode_moves
@@ -90,10 +90,7 @@ def _events(record: Record) -> Iterator[Event]:
             data={"attempt": retry.attempt, "due_at_us": retry.due_at_us},
         )
     for command in record.commands:
-        if isinstance(command, Advance):
-            yield from _advance(record, command)
-        else:
-            yield _command(record, command)
+        yield from _command(record, command)
     for answer in record.answers:
         yield _answer(record, answer)
     for key, value in record.values.items():
@@ -179,7 +176,14 @@ def _step(event: Callable[..., Event], folded: Folded) -> Iterator[Event]:
         yield event("step.failed", text, view.command, **data, error=msgspec.to_builtins(error))
 
 
-def _command(record: Record, command: _Asked) -> Event:
+def _command(record: Record, command: Command) -> Iterator[Event]:
+    if isinstance(command, Advance):
+        yield from _advance(record, command)
+    else:
+        yield _asked(record, command)
+
+
+def _asked(record: Record, command: _Asked) -> Event:
     def event(kind: str, text: str, **data: Any) -> Event:
         return Event(k=record.k, at_us=record.at_us, kind=kind, text=text, n=command.n, data=data)
 
@@ -190,6 +194,8 @@ def _command(record: Record, command: _Asked) -> Event:
             data = {"name": command.name, "queue": command.queue, "args": args, **_named(command.kwargs)}
             if command.task:
                 data["task"] = command.task
+            if command.kwargs is not None:
+                shown = f"{'' if shown == '[]' else shown + ' '}{bytes(command.kwargs).decode(errors='replace')}"
             return event("step.scheduled", f"{command.name} {shown}", **data)
         case StartTimer():
             text = f"{command.what} until {format_instant(command.due_at_us)}"

@@ -24,10 +24,12 @@ class Definition:
         name: What it is called where it does not say.
     """
 
-    __slots__ = ("_graph", "_name", "hash", "raw")
+    __slots__ = ("_document", "_graph", "_name", "hash", "raw")
 
-    def __init__(self, raw: bytes, *, name: str = "graph") -> None:
+    def __init__(self, raw: bytes, *, name: str = "graph", document: Document | None = None) -> None:
         self.raw = raw
+        self._document = document
+        """Its text, whose lines problems name."""
         self.hash = blake2b(raw, digest_size=8).hexdigest()
         self._name = name
         self._graph: Graph | None = None
@@ -41,7 +43,8 @@ class Definition:
             DefinitionError: It is no data at all.
         """
         if isinstance(value, (str, bytes)):
-            return cls(_ENCODER.encode(parse(value, name=name).value), name=name)
+            document = parse(value, name=name)
+            return cls(_ENCODER.encode(document.value), name=name, document=document)
         if not isinstance(value, dict):
             raise DefinitionError(f"a graph's definition is a mapping or a text, not {type(value).__name__}")
         return cls(_ENCODER.encode(value), name=name)
@@ -55,7 +58,8 @@ class Definition:
     def graph(self) -> Graph:
         """The compiled graph; the same for equal definitions. Raises GraphInvalid with all that is wrong."""
         if self._graph is None:
-            self._graph = _compiled(self.raw, self._name)
+            document, self._document = self._document, None
+            self._graph = compile_graph(document).graph if document is not None else _compiled(self.raw, self._name)
         return self._graph
 
     @property

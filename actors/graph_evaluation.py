@@ -6,6 +6,7 @@ Every failure is a `Misfit`: it breaks the run, and says which place of the defi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 from .durations import duration_us
 from .errors import ErrorInfo, InvalidDuration, InvalidValue
@@ -86,7 +87,7 @@ class Evaluation:
         if len(names) == 1:
             view.items = {names[0]: item}
         elif names:
-            parts: Sequence[object] = item if isinstance(item, list) else [item]
+            parts = cast("list[object]", item) if isinstance(item, list) else [item]
             view.items = {name: parts[n] if n < len(parts) else None for n, name in enumerate(names)}
         return view
 
@@ -121,7 +122,7 @@ class Evaluation:
 
     def bounded(self, value: object, where: str) -> object:
         """Returns a variable's value. Raises Misfit when it is too large."""
-        if isinstance(value, (str, list, dict)):
+        if not isinstance(value, (int, float)) and value is not None:
             try:
                 size = len(encode(value, where=where))
             except InvalidValue as error:
@@ -164,6 +165,7 @@ class Evaluation:
         values = self.value(items.values, view, f"{where}.items")
         if not isinstance(values, list):
             raise Misfit("expression_error", where, f"items are a list, and this is {_kind(values)}")
+        values = cast("list[object]", values)
         if len(values) > GRAPH_ITEMS_MAX:
             raise Misfit("items_limit", where, f"{len(values)} items, at most {GRAPH_ITEMS_MAX}; take them in portions")
         if items.concurrency is None:
@@ -182,9 +184,9 @@ class Evaluation:
         if value is None:
             return [], {}
         if isinstance(value, dict):
-            return [], value
+            return [], cast("dict[str, object]", value)
         if isinstance(value, list):
-            return value, {}
+            return cast("list[object]", value), {}
         raise Misfit("expression_error", where, f"input is a mapping or a list, and this is {_kind(value)}")
 
 

@@ -39,7 +39,7 @@ def story_of(moves: Iterable[Move]) -> Iterator[tuple[str, str, dict[str, Any]]]
         yield kind, text, msgspec.to_builtins(move)
 
 
-def _told(move: Move) -> tuple[str, str]:
+def _told(move: Move) -> tuple[str, str]:  # noqa: PLR0911  one kind of move after the other
     match move:
         case Began():
             return "graph.began", f"{', '.join(move.tasks)} {_json(move.variables)}"

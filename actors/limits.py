@@ -173,30 +173,12 @@ GRAPH_MADE_MAX: Final = 1024 * 1024
 GRAPH_TASKS_MAX: Final = 10_000
 """Tasks of one definition: they are checked in some seconds."""
 
-GRAPH_ITEMS_MAX: Final = 10_000
-"""Items of one task with `with`: each is at least one message and one record. Also elements of a range."""
-
 GRAPH_ITERATIONS_MAX: Final = 1_000_000
 GRAPH_ACTIVATIONS_MAX: Final = 1_000_000
 """What a definition may raise the two to; the records of a run have their own bound."""
 
 GRAPH_NAME_CHARS_MAX: Final = 64
 """A task's name: it is part of ids and of subjects."""
-
-GRAPH_EXPRESSION_BYTES_MAX: Final = 4 * 1024
-"""One expression's source: no person writes more, and its parser is not made for strangers."""
-
-GRAPH_EXPRESSION_DEPTH_MAX: Final = 32
-"""Brackets, signs and alternatives within one another: a level takes 14 frames of the parser, of 1,000 that Python has."""
-
-GRAPH_EXPRESSION_CHAIN_MAX: Final = 128
-"""Operators, keys and filters one after the other: each is a frame when the expression is evaluated."""
-
-GRAPH_STEPS_MAX: Final = 10_000
-"""Nodes evaluated and elements touched by one expression: some 5 ms."""
-
-GRAPH_MADE_MAX: Final = 1024 * 1024
-"""Characters and elements that one expression makes."""
 
 GRAPH_VARIABLE_CHARS_MAX: Final = 128
 """A variable's name."""
