@@ -53,9 +53,9 @@ def workflow_of(call: Call[Any]) -> Workflow[..., Any]:
     """
     found: list[Workflow[..., Any]] = []
     for module in list(sys.modules.values()):
-        for value in list(getattr(module, "__dict__", {}).values()):
-            if isinstance(value, Graph) and value.name == call.workflow:
-                value = GraphWorkflow.of(value)
+        for listed in list(getattr(module, "__dict__", {}).values()):
+            is_built = isinstance(listed, Graph) and listed.name == call.workflow
+            value = GraphWorkflow.of(listed) if is_built else listed
             if isinstance(value, Workflow) and not any(value is known for known in found):
                 workflow = cast("Workflow[..., Any]", value)
                 if workflow.name == call.workflow:
