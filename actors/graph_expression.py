@@ -38,7 +38,10 @@ class Expression:
         """Lists all that is wrong with it; parses it now."""
         try:
             found = self._parsed().problems
-            return tuple(ExpressionInvalid(each.reason, kind=each.kind) for each in found) if self._is_yaql else found
+            return tuple(
+                ExpressionInvalid(each.reason, column=1 if self._is_yaql else each.column, kind=each.kind)
+                for each in found
+            )
         except ExpressionInvalid as problem:
             return (problem,)
 
