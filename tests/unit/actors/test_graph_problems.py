@@ -291,7 +291,7 @@ ERRORS = {
     "itself": ("steps: {a: {after: a}}", "dependency_cycle", "steps.a.after"),
     "two": ("steps: {a: {after: b}, b: {after: [a]}}", "dependency_cycle", "steps.a.after"),
     "by any": ("steps: {a: null, b: {after_any: [a, c]}, c: {after: b}}", "dependency_cycle", "steps.b.after_any"),
-    "missing": ("steps: {build: null, b: {after: [biuld]}}", "missing_dependency", "steps.b.after[0]"),
+    "missing": ("steps: {build: null, b: {after: [builds]}}", "missing_dependency", "steps.b.after[0]"),
     "missing any": ("steps: {a: {after_any: b}}", "missing_dependency", "steps.a.after_any"),
     "after twice": ("steps: {a: null, b: {after: [a, a]}}", "duplicate_target", "steps.b.after[1]"),
     "after a number": ("steps: {a: {after: 1}}", "bad_type", "steps.a.after"),
@@ -433,7 +433,7 @@ tasks:
     retry: {max: 3}
     next:
       - when: maybe
-        do: secnd, third
+        do: seconds, third
   second:
     action: core.echo message=<% ctx().y %>
     timeout: 5
@@ -479,7 +479,7 @@ def test_places_sort_alike_without_a_text() -> None:
         ("tasks: {a: {acton: x}}", "did you mean 'action'?"),
         ("tasks: {build: {next: [{do: tset}]}, test: null}", "did you mean 'test'?"),
         ("tasks: {build: {next: [{do: FAIL}]}}", "did you mean 'fail'?"),
-        ("steps: {build: null, b: {after: biuld}}", "did you mean 'build'?"),
+        ("steps: {build: null, b: {after: builds}}", "did you mean 'build'?"),
         (ONE + "\ninput: [count]\noutput: {o: '{{ ctx.cuont }}'}", "did you mean 'count'?"),
         (ONE + "\non_unhandled: drian", "did you mean 'drain'?"),
     ],
