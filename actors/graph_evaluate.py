@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Final, cast
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
@@ -20,6 +21,7 @@ from .graph_tests import TESTS
 from .graph_tokens import Token, checked
 from .graph_values import counted, kind, written
 from .graph_view import Budget, ExpressionError, ExpressionInvalid, Undefined, View, shown
+from .limits import GRAPH_PROGRAMS_MAX
 
 _ENVIRONMENT: Final = Environment(  # noqa: S701 - nothing is rendered: only the parser is used
     variable_start_string="\x02",
@@ -51,8 +53,9 @@ NAMES: Final = frozenset({*FUNCTIONS, *READERS, *KEYED, *_CATCHING})
 """All names that an expression can call."""
 
 
+@lru_cache(maxsize=GRAPH_PROGRAMS_MAX)
 def compile_expression(source: str) -> Program:
-    """Compiles what stands between `{{` and `}}`; unknown names are listed as problems, all of them.
+    """Compiles what stands between `{{` and `}}`, once for equal sources; unknown names are listed as problems, all of them.
 
     Raises:
         ExpressionInvalid: It cannot be parsed.
@@ -189,6 +192,7 @@ class _Compiler:
         if _is_reader(node.node, "ctx"):
             return self._variable(node.attr, node)
         if _is_reader(node.node, "item"):
+            self.functions.add("item")
             return keyed(part, constant(node.attr), self._column(node))
         return key(self.node(node.node), node.attr, self._column(node))
 
@@ -199,6 +203,7 @@ class _Compiler:
         if isinstance(node.arg, nodes.Const) and type(node.arg.value) is str:
             return self._getattr(nodes.Getattr(node.node, node.arg.value, "load", lineno=node.lineno))
         if _is_reader(node.node, "ctx"):
+            self.functions.add("ctx")
             return keyed(variable, self.node(node.arg), column)
         return two(look_up, self.node(node.node), self.node(node.arg), column)
 

@@ -168,6 +168,8 @@ def weigh(value: object, budget: Budget, depth: int = 0) -> None:
         parts = cast("list[object]", value)
         if sort is dict:
             fields = cast("dict[str, object]", value)
+            if not all(type(key) is str for key in fields):
+                raise ExpressionError("the value is not JSON")
             budget.make(sum(map(len, fields)))
             parts = [*fields.values()]
         budget.make(1 + len(parts))

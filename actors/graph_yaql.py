@@ -1,7 +1,7 @@
 """YAQL, the language of `<% … %>`: translated into our own expressions where that is exact, refused with the reason elsewhere.
 
-Exact means: wherever the translation has a value, YAQL has the same one. Where YAQL is looser with what it finds at run time
-(a key of every element of a list, null as the least number), the translation fails with a clear error instead.
+Exact means: where both have a value, it is the same one. Where YAQL is looser with what it finds at run time (a key of every
+element of a list, null as the least number), the translation fails with a clear error instead.
 """
 
 from __future__ import annotations

@@ -268,6 +268,11 @@ ERRORS = {
         "expression_unknown_function",
         "tasks.a.input.a",
     ),
+    "YAQL without translation": (
+        "tasks: {a: {action: x, input: {a: '<% $.b %>'}}}",
+        "yaql_not_translatable",
+        "tasks.a.input.a",
+    ),
     "half a condition": (
         "tasks: {a: {next: [{when: '{{ true }} and {{ false }}'}]}}",
         "expression_syntax",

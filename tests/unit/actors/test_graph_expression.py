@@ -309,6 +309,7 @@ def test_variables_are_those_that_have_to_be_there() -> None:
 
 def test_functions_are_listed() -> None:
     assert Expression("succeeded and upper(result()) | trim").functions == {"succeeded", "upper", "result", "trim"}
+    assert Expression("item.x ~ ctx['a' ~ 'b']").functions == {"item", "ctx"}
 
 
 def test_an_expression_is_parsed_when_it_is_needed() -> None:
@@ -360,8 +361,10 @@ def test_what_is_made_is_not_nested_deeper_than_a_body_may_be() -> None:
 
 
 def test_values_that_are_no_json_are_refused() -> None:
-    view = View(variables={"odd": {1, 2}, "list": [object()]})
+    view = View(variables={"odd": {1, 2}, "list": [object()], "keys": {1: 2}})
 
     assert "no JSON value" in str(error_of("ctx.odd + 1", view))
     assert "not JSON" in str(error_of("ctx.list + [1]", view))
     assert "not JSON" in str(error_of("ctx.odd ~ ''", view))
+    assert "not JSON" in str(error_of("[ctx.keys]", view))
+    assert "no JSON value" in str(error_of("unique(ctx.list)", view))
