@@ -195,16 +195,6 @@ ERRORS = {
         "unreachable_task",
         "tasks.b",
     ),
-    "unconditional cycle": (
-        "tasks: {a: {next: [{do: b}]}, b: {next: [{do: c}]}, c: {next: [{do: b}]}}",
-        "unconditional_cycle",
-        "tasks.b.next",
-    ),
-    "unconditional loop": (
-        "tasks: {a: {next: [{do: b}]}, b: {next: [{do: b}]}}",
-        "unconditional_cycle",
-        "tasks.b.next",
-    ),
     # joins
     "join text": ("tasks: {a: {next: [{do: b}]}, b: {join: '2'}}", "bad_type", "tasks.b.join"),
     "join any": ("tasks: {a: {next: [{do: b}]}, b: {join: any}}", "bad_type", "tasks.b.join"),
@@ -324,6 +314,16 @@ WARNINGS = {
         "tasks: {a: {action: x, with: {items: '{{ [] }}', concurrency: 0}}}",
         "limit_out_of_range",
         "tasks.a.with.concurrency",
+    ),
+    "unconditional cycle": (
+        "tasks: {a: {next: [{do: b}]}, b: {next: [{do: c}]}, c: {next: [{do: b}]}}",
+        "unconditional_cycle",
+        "tasks.b.next",
+    ),
+    "unconditional loop": (
+        "tasks: {a: {next: [{do: b}]}, b: {next: [{do: b}]}}",
+        "unconditional_cycle",
+        "tasks.b.next",
     ),
     "cycle with a way out": (
         "tasks: {a: {next: [{do: b}]}, b: {next: [{do: b}, {when: '{{ failed() }}', do: c}]}, c: null}",
