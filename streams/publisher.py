@@ -118,9 +118,10 @@ class Publisher:
     def _check(self, messages: Sequence[Outgoing]) -> list[bytes]:
         limit = self._wire.max_payload
         blocks: list[bytes] = []
-        for subject, payload, headers in messages:
+        for message in messages:
+            subject, payload = message.subject, message.payload
             check_subject(subject)
-            block = encode_headers(headers) if headers else b""
+            block = encode_headers(message.headers) if message.headers else b""
             # The server counts headers too, and drops the connection of who exceeds it; nats-py checks the body alone.
             if len(payload) + len(block) > limit:
                 size = len(payload) + len(block)
@@ -132,13 +133,13 @@ class Publisher:
 
     async def _send(self, number: int, batch: _Batch, blocks: list[bytes]) -> None:
         send, reply = self._wire.send_publish, f"{self._inbox}{number}."
-        for index, ((subject, payload, _), block) in enumerate(zip(batch.messages, blocks, strict=True)):
+        for index, (message, block) in enumerate(zip(batch.messages, blocks, strict=True)):
             if index and not index % _SLICE and self._is_crowded():
                 await self._wait_room()
                 if batch.future.done():
                     return
-            send(subject, f"{reply}{index}", block, payload)
-            size = len(payload) + len(block)
+            send(message.subject, f"{reply}{index}", block, message.payload)
+            size = len(message.payload) + len(block)
             batch.bytes += size
             self._pending_bytes += size
             self._pending += 1

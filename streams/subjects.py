@@ -6,8 +6,6 @@ a subject and a subject read back gives the names that made it. The partition is
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 
 from ..actors.errors import BadMessage, InvalidName
@@ -15,7 +13,7 @@ from ..actors.limits import SUBJECT_BYTES_MAX
 from ..actors.names import RunKey, check_token, is_token
 
 
-class MailAddress(NamedTuple):
+class MailAddress(msgspec.Struct, frozen=True, gc=False):
     """A mailbox subject read back."""
 
     partition: int | None
