@@ -189,7 +189,7 @@ class App(msgspec.Struct, frozen=True):
             key = RunKey(check_token("workflow name", names[0]), check_token("run id", names[1]))
         except InvalidName as error:
             raise BadMessage("subject", str(error)) from error
-        return MailAddress(partition, key, names[2], ".".join(names[3:]))
+        return MailAddress(partition, key, names[2], ".".join(names[3:]) if len(names) > 3 else "")
 
     def read_work(self, subject: str) -> RunKey | None:
         """Reads the run from a work subject; None when it holds none."""
