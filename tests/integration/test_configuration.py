@@ -80,7 +80,7 @@ async def test_a_project_runs_by_its_file_alone(
     async with await Client.connect() as client:
         result = await client.get("greeting/g-1").result()
 
-    assert typed[-1] == '"hello 7 hello 7"'
+    assert '"hello 7 hello 7"' in typed
     assert result == "hello 7 hello 7"
     assert client.app == app.name
     assert "event" not in actors.output
@@ -187,9 +187,9 @@ async def test_the_skeleton_runs_and_its_test_passes(processes: Processes, tmp_p
     by_json = processes.start_wfctl("start", "order", '"pen"', "--wait", cwd=folder, env={"JETRUN_URL": url})
 
     assert await started.wait_ended() == 0, started.output
-    assert started.lines[-1] == '"shipped 2 x book"'
+    assert '"shipped 2 x book"' in started.lines
     assert await by_json.wait_ended() == 0, by_json.output
-    assert by_json.lines[-1] == '"shipped 1 x pen"'
+    assert '"shipped 1 x pen"' in by_json.lines
     assert await tested.wait_ended(timeout_s=40) == 0, tested.output
     assert "2 passed" in tested.output
     dev.interrupt()
