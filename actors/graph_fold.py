@@ -78,8 +78,9 @@ class GraphFold:
                 self._begin(move)
             case Broken():
                 state.over.clear()
-                task = state.activations[move.id].task if move.id in state.activations else ""
-                self._fail(task, move.id, move.kind, ErrorInfo(type="GraphError", message=move.message, code=move.kind))
+                self._fail(
+                    move.task, move.id, move.kind, ErrorInfo(type="GraphError", message=move.message, code=move.kind)
+                )
             case Stopped():
                 state.is_stopping = True
                 self._hold_back()
@@ -93,7 +94,8 @@ class GraphFold:
     def _begin(self, move: Began) -> None:
         state = self.state
         state.published += 1
-        scope = state.latest = NOTHING.with_values(move.variables, state.published)
+        scope = NOTHING.with_values(move.variables, state.published)
+        state.latest = Scope(dict(scope.values), dict(scope.versions))
         for task in move.tasks:
             self._activate(task, scope, {}, ())
 
@@ -172,7 +174,8 @@ class GraphFold:
         if move.published:
             state.published += 1
             scope = scope.with_values(move.published, state.published)
-            state.latest = state.latest.with_values(move.published, state.published)
+            state.latest.values.update(move.published)
+            state.latest.versions.update(dict.fromkeys(move.published, state.published))
         for target in edge.targets:
             if self.graph.tasks[target].join:
                 self._arrive(target, ended, scope)

@@ -10,6 +10,7 @@ import yaml
 
 from ..actors.graph_problem import GraphInvalid, Problem
 from ..actors.graph_source import parse
+from . import render
 
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./]*(?:[ -][A-Za-z0-9_./]+)*")
 _WORDS: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
@@ -42,10 +43,21 @@ def yaml_of(value: Mapping[str, object], *, of: str) -> str:
     Raises:
         GraphInvalid: What would be written does not read as the same.
     """
-    text = yaml.dump(
-        dict(value), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH, default_flow_style=False
-    )
+    text = _dumped(value, is_ascii=False)
+    if any(render.safe(line) != line for line in text.split("\n")):
+        text = _dumped(value, is_ascii=True)  # it may go to a terminal
     if parse(text, name=of).value != value:
         message = "the definition cannot be written as YAML that reads the same; nothing is written"
         raise GraphInvalid(of, [Problem(kind="not_translatable", message=message)])
     return text
+
+
+def _dumped(value: Mapping[str, object], *, is_ascii: bool) -> str:
+    return yaml.dump(
+        dict(value),
+        Dumper=_Dumper,
+        sort_keys=False,
+        allow_unicode=not is_ascii,
+        width=_WIDTH,
+        default_flow_style=False,
+    )

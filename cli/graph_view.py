@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Format: TypeAlias = Literal["mermaid", "svg"]
 
-_FORMATS: Final[dict[str, Format]] = {".svg": "svg", ".mmd": "mermaid", ".mermaid": "mermaid", ".md": "mermaid"}
+_FORMATS: Final[dict[str, Format]] = {".svg": "svg", ".mmd": "mermaid", ".mermaid": "mermaid"}
 
 
 def show_problems(file: GraphFile) -> None:

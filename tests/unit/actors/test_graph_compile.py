@@ -4,10 +4,17 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from jetrun.actors.graph_compile import Compiled, check, compile_graph
+from jetrun.actors.graph_dependencies import STEP_FIELDS
+from jetrun.actors.graph_head import HEAD_FIELDS
+from jetrun.actors.graph_kinds import KINDS
 from jetrun.actors.graph_model import ChildAction, Graph, Group, HookAction, StepAction, Task, TimerAction
+from jetrun.actors.graph_problem import GraphInvalid
 from jetrun.actors.graph_source import Document, parse
+from jetrun.actors.graph_transitions import TASK_FIELDS
 
 
 def compiled(text: str, name: str = "flow.yaml") -> Compiled:
@@ -438,6 +445,15 @@ tasks:
     assert (c.count, c.backoff, c.cap_us) == (None, "exponential", 300_000_000)
 
 
+def test_a_retry_always_is_not_a_retry_by_default() -> None:
+    """Without a condition a failure is tried again; with `true` a success, too."""
+    attempts = graph("tasks: {a: {action: x, retry: {count: 1, when: true}}}").tasks["a"].attempts
+
+    assert attempts is not None
+    assert attempts.when is not None
+    assert attempts.when.source == "true"
+
+
 def test_items() -> None:
     tasks = graph(ORQUESTA["items"]).tasks
     names = [items.names for task in tasks.values() if (items := task.items) is not None]
@@ -561,3 +577,67 @@ def test_a_chain_backwards_takes_no_longer() -> None:
 
     assert check(document) == []
     assert time.process_time() - began < 1
+
+
+def test_a_way_back_from_each_task_takes_no_longer() -> None:
+    """Carried along one edge at a time, each variable would go back a thousand times."""
+    value = _large(1_000)
+    for number in range(2, 1_000):
+        value["tasks"][f"t{number}"]["next"].append({"when": "<% failed() %>", "do": f"t{number - 1}"})
+    document = Document.of(value, name="large")
+
+    began = time.process_time()
+    problems = check(document)
+
+    assert time.process_time() - began < 1.5
+    assert {problem.severity for problem in problems} <= {"warning"}
+
+
+_words = st.sampled_from(
+    [
+        "a",
+        "b",
+        "all",
+        "retry",
+        "forever",
+        "{{ ctx.a }}",
+        "<% result() %>",
+        "{{",
+        "x in {{ ctx.a }}",
+        "core.echo a=1",
+        "5s",
+        "",
+    ]
+)
+_scalars = st.one_of(
+    st.none(), st.booleans(), st.integers(-2, 3), st.floats(allow_nan=False, allow_infinity=False, width=16), _words
+)
+_fields = st.sampled_from(
+    [*HEAD_FIELDS, *TASK_FIELDS, *STEP_FIELDS, "when", "publish", "do", "items", "count", "a", "b", "oops"]
+)
+_values = st.recursive(
+    _scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_fields, inner, max_size=4)),
+    max_leaves=20,
+)
+_tasks = st.dictionaries(
+    st.sampled_from(["a", "b", "c", "a b", "noop"]),
+    st.one_of(_values, st.dictionaries(st.sampled_from([*TASK_FIELDS, *STEP_FIELDS]), _values, max_size=6)),
+    max_size=4,
+)
+
+
+@given(st.dictionaries(st.sampled_from(HEAD_FIELDS), _values, max_size=4), st.sampled_from(["tasks", "steps"]), _tasks)
+def test_any_data_is_checked_and_nothing_is_raised(value: dict[str, Any], form: str, tasks: dict[str, Any]) -> None:
+    """A definition of a stranger that is data at all gives problems, never another exception."""
+    document = Document.of({**value, form: tasks}, name="any")
+
+    problems = check(document)
+
+    assert all(problem.kind in KINDS for problem in problems)
+    assert all(problem.message and "\n" not in problem.message for problem in problems)
+    if any(problem.severity == "error" for problem in problems):
+        with pytest.raises(GraphInvalid):
+            compile_graph(document)
+    else:
+        assert compile_graph(document).graph.tasks

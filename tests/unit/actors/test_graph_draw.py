@@ -38,7 +38,10 @@ def lines_of(box: Task) -> tuple[str, ...]:
         ),
         (task("a", join=joined(2, "x", "y")), ("step core.noop", "join: all")),
         (task("a", join=joined(2, "x", "y", "z")), ("step core.noop", "join: 2")),
-        (task("a", join=(*joined(2, "x", "y"), *joined(1, "p", "q"))), ("step core.noop", "join: all of x, y and any of p, q")),
+        (
+            task("a", join=(*joined(2, "x", "y"), *joined(1, "p", "q"))),
+            ("step core.noop", "join: all of x, y and any of p, q"),
+        ),
         (Task(name="a", match="first", edges=(edge("x", ["a"]), edge("y", ["a"]))), ("nothing to run", "first match")),
     ],
 )

@@ -107,6 +107,8 @@ ERRORS = {
     "wait a list": ("tasks: {a: {wait: [5]}}", "bad_type", "tasks.a.wait"),
     "wait null": ("tasks: {a: {wait: }}", "bad_type", "tasks.a.wait"),
     "hook empty": ("tasks: {a: {hook: ''}}", "bad_type", "tasks.a.hook"),
+    "workflow with spaces": ("tasks: {a: {workflow: a b}}", "bad_name", "tasks.a.workflow"),
+    "hook with dots": ("tasks: {a: {hook: a.b}}", "bad_name", "tasks.a.hook"),
     "workflow a number": ("tasks: {a: {workflow: 5}}", "bad_type", "tasks.a.workflow"),
     "run_if text": ("tasks: {a: {run_if: 'yes'}}", "bad_type", "tasks.a.run_if"),
     "match": ("tasks: {a: {match: any}}", "bad_value", "tasks.a.match"),

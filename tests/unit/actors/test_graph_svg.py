@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import time
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -118,6 +122,29 @@ def test_everything_is_there_once(seed: int, is_cyclic: bool) -> None:
 
     check(drawn, picture)
     assert picture == svg(scattered(12, 25, seed, is_cyclic=is_cyclic))
+
+
+def test_picture_is_the_same_in_every_process() -> None:
+    """No order of a set is in it."""
+    code = (
+        "from support.drawn_graphs import graph, joined, loop, scattered, task; from jetrun.actors.graph_svg import svg;"
+        "from jetrun.actors.graph_mermaid import mermaid; import hashlib;"
+        "drawn = [loop(), scattered(60, 200, 1, is_cyclic=True), graph(task('a', join=joined(1, *'bcd') + joined(2, *'efg')))];"
+        "print(hashlib.sha256(''.join(svg(one) + mermaid(one) for one in drawn).encode()).hexdigest())"
+    )
+    tests = str(Path(__file__).resolve().parents[2])
+    made = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": tests},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+
+    assert len(made) == 1
 
 
 def test_parallel_transitions_share_an_arrow_that_names_each() -> None:

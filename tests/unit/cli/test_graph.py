@@ -229,3 +229,13 @@ def test_yaml_reads_as_what_was_written() -> None:
     value: dict[str, object] = {"texts": texts, **{text: [1, 1.5, True, None, {}] for text in texts if text.isascii()}}
 
     assert parse(yaml_of(value, of="x"), name="x").value == value
+
+
+def test_yaml_hides_nothing_from_who_reads_it() -> None:
+    """It goes to a terminal where no file is named."""
+    value: dict[str, object] = {"a": "x\u202ey", "b": "日本 \x07", "\u200f": 1}
+    text = yaml_of(value, of="x")
+
+    assert text.isascii()
+    assert text.replace("\n", "").isprintable()
+    assert parse(text, name="x").value == value
