@@ -29,11 +29,12 @@ RULE_FIELDS: Final = (
 ERROR_FIELDS: Final = ("type", "message", "code")
 
 
-def read_mocks(fields: Fields, graph: Graph | None) -> dict[str, tuple[Rule, ...]]:
+def read_mocks(fields: Fields, graph: Graph | None, *, is_shared: bool) -> dict[str, tuple[Rule, ...]]:
     """Reads the field `mock`: by task a word, an outcome, or a list of outcomes.
 
     Args:
         graph: Whose tasks they are; None where nothing is known of it.
+        is_shared: Whether they are of several scenarios.
     """
     value = fields.values.get("mock")
     if value is None:
@@ -51,12 +52,12 @@ def read_mocks(fields: Fields, graph: Graph | None) -> dict[str, tuple[Rule, ...
         elif task is not None and (task.action is None or isinstance(task.action, TimerAction)):
             does = "runs nothing and succeeds at once" if task.action is None else "is a timer, whose time passes"
             fields.findings.error_at_key("bad_combination", path, f"task {name!r} {does}: it cannot be mocked")
-        mocks[name] = tuple(read_rules(fields, path, given, task))
+        rules = _all_rules(fields, path, given, task)
+        mocks[name] = tuple(msgspec.structs.replace(rule, is_shared=is_shared) for rule in rules)
     return mocks
 
 
-def read_rules(fields: Fields, path: Path, given: object, task: Task | None) -> list[Rule]:
-    """Reads what is written for one task."""
+def _all_rules(fields: Fields, path: Path, given: object, task: Task | None) -> list[Rule]:
     if isinstance(given, list):
         return [
             rule
@@ -69,7 +70,7 @@ def read_rules(fields: Fields, path: Path, given: object, task: Task | None) -> 
 def _rules(fields: Fields, path: Path, given: object, task: Task | None) -> list[Rule]:
     if isinstance(given, str):
         if given in OUTCOMES:
-            return [Rule(status=given, path=path)]
+            return [Rule(status=given)]
         hint = fields.findings.nearest(given, OUTCOMES)
         text = f"{shown(given)} is no outcome; use {', '.join(OUTCOMES)}, or a mapping such as {{result: 1}}{hint}"
         fields.findings.error("bad_value", path, text)
@@ -90,7 +91,6 @@ def _rules(fields: Fields, path: Path, given: object, task: Task | None) -> list
         item=_number(inner, "item", 0, GRAPH_ITEMS_MAX - 1),
         activation=_number(inner, "activation", 1, GRAPH_ACTIVATIONS),
         attempt=_number(inner, "attempt", 1, GRAPH_ACTIVATIONS),
-        path=path,
     )
     return _sequence(inner, rule) if inner.has("results") else [rule]
 

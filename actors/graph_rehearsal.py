@@ -42,7 +42,7 @@ class Rehearsed(msgspec.Struct, frozen=True, kw_only=True):
     waves: tuple[tuple[str, ...], ...]
     """Tasks that began together, wave after wave."""
     errors: tuple[tuple[str, str], ...]
-    """Code and text of each."""
+    """Code and text of each that was found on the way, those of failed tasks among them; the last is the run's own."""
     activations: dict[str, int]
     """By task, of those that came to be."""
     tasks: dict[str, TaskStatus]
@@ -333,8 +333,8 @@ class _Rehearsal:
         notes = [
             f"a mock of task {task!r} was never used"
             for task, rules in self._rules.items()
-            for number, _ in rules
-            if not self._used[number]
+            for number, rule in rules
+            if not self._used[number] and not rule.is_shared
         ]
         if self._scenario.cancel is not None and not self._is_cancelled:
             notes.append(f"the run was never cancelled: it had ended before {self._scenario.cancel.label}")

@@ -9,7 +9,7 @@ import msgspec
 from .errors import ErrorInfo
 from .graph_asking import Ask
 from .graph_model import Graph
-from .graph_problem import Path, Problem
+from .graph_problem import Problem
 
 OutcomeStatus: TypeAlias = Literal["succeeded", "failed", "timeout", "cancelled", "running"]
 """How mocked work ends; `running` never does."""
@@ -39,8 +39,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """Only when the task begins for the n-th time, from 1."""
     attempt: int | None = None
     """Only for this attempt of an activation, from 1."""
-    path: Path = ()
-    """Where it stands in its file."""
+    is_shared: bool = False
+    """It stands above several scenarios: that one of them does not need it says nothing."""
 
     def fits(self, ask: Ask, *, activation: int, attempt: int) -> bool:
         """Tells whether it is about this piece of work.

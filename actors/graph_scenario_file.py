@@ -109,8 +109,7 @@ class _File:
         top.text("description")
         name = top.text("name", self._findings.document.name)
         if not top.has("scenarios"):
-            one = self._scenario(top, name)
-            return [] if one is None else [one]
+            return [self._scenario(top, name)]
         for field in ("order", "cancel", "expect"):
             if top.has(field):
                 text = (
@@ -125,25 +124,23 @@ class _File:
             text = f"there are {len(value)} scenarios; at most {GRAPH_SCENARIOS_MAX} are allowed: make it several files"
             self._findings.error("limit_out_of_range", ("scenarios",), text)
             return []
-        found: list[Scenario | None] = []
+        found: list[Scenario] = []
         for title, each in cast("dict[str, object]", value).items():
             path = ("scenarios", title)
             given: object = {} if each is None else each
             fields = Fields(self._findings, path, given, what="a scenario", known=SCENARIO_FIELDS, uses=[])
             found.append(self._scenario(fields, title))
-        return [each for each in found if each is not None]
+        return found
 
-    def _scenario(self, fields: Fields, name: str) -> Scenario | None:
-        subject = self._subject(fields)
-        if subject is None:
-            return None
+    def _scenario(self, fields: Fields, name: str) -> Scenario:
+        subject = self._subject(fields) or Subject(name="", graph=None)
         tasks = () if subject.graph is None else tuple(subject.graph.tasks)
         layers = [fields] if fields is self._top else [self._top, fields]
         given: dict[str, object] = {}
         mocks: dict[str, tuple[Rule, ...]] = {}
         for layer in layers:
             given.update(_mapping(layer, "input"))
-            mocks.update(read_mocks(layer, subject.graph))
+            mocks.update(read_mocks(layer, subject.graph, is_shared=layer is not fields))
         start = fields if fields.has("start") else self._top
         return Scenario(
             name=name,

@@ -146,7 +146,6 @@ def _rule(inner: Fields, task: str, sequence: Sequence[str]) -> Rule:
         times=max(1, inner.whole("num_iter", 1, low=0, high=GRAPH_ACTIVATIONS)),
         item=item,
         activation=activation,
-        path=inner.path,
     )
 
 

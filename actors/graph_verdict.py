@@ -74,8 +74,7 @@ def outcome_lines(found: Rehearsed) -> list[str]:
     lines.append(f"status: {found.status}")
     if found.output is not None:
         lines.append(f"output: {_json(found.output)}")
-    lines += [f"error: {code}: {text}" if code else f"error: {text}" for code, text in found.errors]
-    return lines
+    return [*lines, *_error_lines(found)]
 
 
 def story_lines(found: Rehearsed) -> Iterator[str]:
@@ -124,7 +123,7 @@ def _differences(scenario: Scenario, found: Rehearsed) -> Iterator[str]:
             yield f"task {task}: expected {status}, got {found.tasks.get(task) or 'no end'}"
     # What has gone wrong is told with the first difference: a failed run rarely has the path and the output expected.
     if wanted.status == "succeeded" and found.status == "failed":
-        yield from (f"error: {code}: {text}" for code, text in found.errors[:3])
+        yield from _error_lines(found)
 
 
 def _of_waves(wanted: Sequence[Sequence[str]], found: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -158,7 +157,7 @@ def _of_path(wanted: Sequence[str], found: Sequence[Sequence[str]]) -> Iterator[
 
 
 def _of_errors(wanted: Sequence[str], found: Sequence[tuple[str, str]]) -> Iterator[str]:
-    got = "; ".join(f"{code}: {text}" for code, text in found) or "none"
+    got = "; ".join(f"{code}: {text}" for code, text in found[-1:]) or "none"
     if not wanted and found:
         yield f"errors: expected none; got {got}"
     for text in wanted:
@@ -185,6 +184,11 @@ def _of_value(wanted: object, found: object, where: str) -> Iterator[str]:
             yield from _of_value(one_item, other_item, f"{where}[{index}]")
     elif wanted != found or isinstance(wanted, bool) != isinstance(found, bool):
         yield f"{where}: expected {_json(wanted)}, got {_json(found)}"
+
+
+def _error_lines(found: Rehearsed) -> list[str]:
+    """Writes the run's own error, which names those of its tasks."""
+    return [f"error: {code}: {text}" for code, text in found.errors[-1:]]
 
 
 def _json(value: object) -> str:

@@ -7,9 +7,12 @@ from typing import Annotated, TypeAlias
 import typer
 
 from .exits import FAILURE, Stopped, UsageProblem
+from .graph_rehearse import rehearse
 from .options import Json
 
-app = typer.Typer(no_args_is_help=True, help="Definitions of graphs: validate, draw, import. No server is needed.")
+app = typer.Typer(
+    no_args_is_help=True, help="Definitions of graphs: validate, rehearse, draw, import. No server is needed."
+)
 
 File: TypeAlias = Annotated[str, typer.Argument(metavar="FILE", help="YAML or JSON; `-` for standard input.")]
 Target: TypeAlias = Annotated[
@@ -36,6 +39,9 @@ def validate(
         has_failed |= bool(file.problems if strict else file.errors)
     if has_failed:
         raise Stopped(FAILURE)
+
+
+app.command()(rehearse)
 
 
 @app.command()
