@@ -19,7 +19,7 @@ from .graph_evaluation import ENDLESS, backoff_us
 from .graph_events import ActionEnded, Beginning, Cancelled, DelayEnded, GraphEvent, TimeUp
 from .graph_interpreter import Interpreter
 from .graph_model import ChildAction, Graph, HookAction, StepAction, TimerAction
-from .graph_moves import FAILURES, Broken, Ended, Finished, Move, Skipped, Started, TaskStatus, Took
+from .graph_moves import FAILURES, Broken, Delayed, Ended, Finished, Move, Skipped, Started, TaskStatus, Took
 from .graph_scenario import Rule, RunStatus, Scenario
 from .graph_state import State
 from .graph_template import Template
@@ -303,6 +303,8 @@ class _Rehearsal:
                     self._wave.append(move.task)
                     self._begun[move.task] += 1
                     self._nth[move.id] = self._begun[move.task]
+            case Delayed():
+                self._push(move.due_at_us, self._rank(move.task), _Delay(move.id, move.attempt))
             case Ended() | Skipped():
                 self._name(move.id, move.task)
                 self._ended[move.task] += 1
