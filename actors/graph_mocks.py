@@ -97,12 +97,13 @@ def _rules(fields: Fields, path: Path, given: object, task: Task | None) -> list
 
 def _sequence(inner: Fields, rule: Rule) -> list[Rule]:
     """Makes an outcome of each of `results`, every one for once."""
-    results = inner.values["results"]
+    given = inner.values["results"]
+    results = cast("list[object]", given) if isinstance(given, list) else []
     for other in ("result", "times"):
         if inner.has(other):
             text = f"'results' are one after the other, each once: leave {other!r} out"
             inner.findings.error_at_key("bad_combination", inner.at(other), text)
-    if not isinstance(results, list) or not results:
+    if not results:
         inner.bad("results", "write a list of results")
         return []
     if len(results) > GRAPH_ITEMS_MAX:

@@ -28,7 +28,11 @@ from .limits import GRAPH_REHEARSAL_EVENTS_MAX
 BEGINNING_US: Final = 946_684_800_000_000
 """The time at which every rehearsal begins: 2000-01-01, so that nobody takes it for a real one."""
 
-_TIMEOUT_CODES: Final = {StepAction: "step_timeout", ChildAction: "child_timeout", HookAction: "hook_timeout"}
+_TIMEOUT_CODES: Final[dict[type, str]] = {
+    StepAction: "step_timeout",
+    ChildAction: "child_timeout",
+    HookAction: "hook_timeout",
+}
 _SUCCEEDED: Final = Rule()
 _PAUSE: Final = StepAction(name=Template("noop"), input=Template({}))
 

@@ -116,16 +116,18 @@ class _File:
                     f"{field!r} belongs to each scenario; only {', '.join(SHARED_FIELDS)} can stand above 'scenarios'"
                 )
                 self._findings.error_at_key("bad_combination", (field,), text)
-        value = top.values["scenarios"]
-        if not isinstance(value, dict) or not value:
-            top.bad("scenarios", "write a mapping of names to scenarios")
+        value = _mapping(top, "scenarios")
+        if not value:
+            self._findings.error(
+                "missing_field", ("scenarios",), "there are no scenarios; write a mapping of names to them"
+            )
             return []
         if len(value) > GRAPH_SCENARIOS_MAX:
             text = f"there are {len(value)} scenarios; at most {GRAPH_SCENARIOS_MAX} are allowed: make it several files"
             self._findings.error("limit_out_of_range", ("scenarios",), text)
             return []
         found: list[Scenario] = []
-        for title, each in cast("dict[str, object]", value).items():
+        for title, each in value.items():
             path = ("scenarios", title)
             given: object = {} if each is None else each
             fields = Fields(self._findings, path, given, what="a scenario", known=SCENARIO_FIELDS, uses=[])
@@ -245,15 +247,15 @@ def _waves(fields: Fields, tasks: Sequence[str]) -> tuple[tuple[str, ...], ...] 
         fields.bad("waves", "write a list, of each wave its tasks: [[a], [b, c]]")
         return None
     waves: list[tuple[str, ...]] = []
-    for index, wave in enumerate(value):
+    for index, wave in enumerate(cast("list[object]", value)):
         path = (*fields.at("waves"), index)
-        names = [wave] if isinstance(wave, str) else wave
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        names = _strings(wave)
+        if names is None:
             fields.findings.error("bad_type", path, f"a wave is {shown(wave)}; write a task's name, or a list of them")
             continue
-        for name in cast("list[str]", names):
+        for name in names:
             _check_task(fields.findings, path, name, tasks)
-        waves.append(tuple(cast("list[str]", names)))
+        waves.append(tuple(names))
     return tuple(waves)
 
 
@@ -261,12 +263,20 @@ def _texts(fields: Fields, name: str) -> tuple[str, ...] | None:
     """Reads a text or a list of texts. Commas are parts of them."""
     if not fields.has(name):
         return None
-    value = fields.values[name]
-    given = [value] if isinstance(value, str) else value
-    if not isinstance(given, list) or not all(isinstance(each, str) and each for each in given):
+    given = _strings(fields.values[name])
+    if given is None or "" in given:
         fields.bad(name, "write a list of texts: kinds, or parts of messages")
         return ()
-    return tuple(cast("list[str]", given))
+    return tuple(given)
+
+
+def _strings(value: object) -> list[str] | None:
+    """Returns a text, or a list of texts, as a list; None for anything else."""
+    given = [value] if isinstance(value, str) else value
+    if not isinstance(given, list):
+        return None
+    found = [each for each in cast("list[object]", given) if isinstance(each, str)]
+    return found if len(found) == len(cast("list[object]", given)) else None
 
 
 def _counts(fields: Fields, tasks: Sequence[str]) -> dict[str, int]:

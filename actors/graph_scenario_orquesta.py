@@ -31,7 +31,7 @@ FIELDS: Final = (
     "expected_routes",
     "expected_term_tasks",
 )
-MOCK_FIELDS: Final = ("task_id", "route", "seq_id", "item_id", "iter_id", "num_iter", "status", "result")
+MOCK_FIELDS: Final = ("task_id", "route", "seq_id", "item_id", "iter_id", "num_iter", "status", "result", "result_path")
 
 _OUTCOMES: Final[dict[str, OutcomeStatus]] = {
     "succeeded": "succeeded",
@@ -48,6 +48,9 @@ _STATUSES: Final[dict[str, RunStatus]] = {
     "canceled": "cancelled",
     "running": "running",
 }
+_REFUSED: Final = ("workflow_state", "rerun_tasks", "context")
+"""Of each is told why, not that it is unknown."""
+
 _UNREACHABLE: Final = "UnreachableJoinError"
 
 
@@ -66,7 +69,10 @@ def read_orquesta(findings: Findings, subject_of: Callable[[Path, str], Subject 
     if "workflow_state" in value:
         text = "a rehearsal that runs again from a state of Orquesta's engine cannot be taken over; describe the run from its start"
         findings.error_at_key("bad_combination", ("workflow_state",), text)
-    known = (*FIELDS, "workflow_state", "rerun_tasks") if "workflow_state" in value else FIELDS
+    if "context" in value:
+        text = "there is no context beside the input; declare what the definition reads as its input, and write it in 'inputs'"
+        findings.error_at_key("bad_combination", ("context",), text)
+    known = (*FIELDS, *(name for name in _REFUSED if name in value))
     fields = Fields(findings, (), value, what="the rehearsal", known=known, uses=[])
     subject: Subject | None = None
     workflow = value.get("workflow")
@@ -98,11 +104,11 @@ def _sequence(fields: Fields) -> list[str]:
     value = fields.values.get("expected_task_sequence")
     if value is None and fields.has("expected_task_sequence"):
         fields.bad("expected_task_sequence", "write a list of names")
-    if isinstance(value, list) and all(isinstance(each, str) for each in value):
-        return [task_of(each) for each in cast("list[str]", value)]
-    if value is not None:
+    entries = cast("list[object]", value) if isinstance(value, list) else []
+    names = [each for each in entries if isinstance(each, str)]
+    if value is not None and (not isinstance(value, list) or len(names) < len(entries)):
         fields.bad("expected_task_sequence", "write a list of names")
-    return []
+    return [task_of(each) for each in names]
 
 
 def _mocks(fields: Fields, sequence: Sequence[str], subject: Subject | None) -> dict[str, tuple[Rule, ...]]:
@@ -117,6 +123,9 @@ def _mocks(fields: Fields, sequence: Sequence[str], subject: Subject | None) -> 
         path = (*fields.at("mock_action_executions"), index)
         inner = Fields(fields.findings, path, each, what="a mock", known=MOCK_FIELDS, uses=[])
         task = inner.text("task_id")
+        if inner.has("result_path"):
+            text = "results are not read from other files; write the file's content as 'result'"
+            fields.findings.error_at_key("bad_combination", inner.at("result_path"), text)
         graph = None if subject is None else subject.graph
         if not task:
             fields.findings.error("missing_field", path, "a mock needs its 'task_id'")

@@ -177,13 +177,18 @@ def _of_value(wanted: object, found: object, where: str) -> Iterator[str]:
                 yield f"{place}: expected nothing, got {_json(other[name])}"
             else:
                 yield from _of_value(one[name], other[name], place)
-    elif isinstance(wanted, list) and isinstance(found, list) and len(wanted) == len(found):
-        for index, (one_item, other_item) in enumerate(
-            zip(cast("list[object]", wanted), cast("list[object]", found), strict=True)
-        ):
-            yield from _of_value(one_item, other_item, f"{where}[{index}]")
+    elif isinstance(wanted, list) and isinstance(found, list):
+        yield from _of_lists(cast("list[object]", wanted), cast("list[object]", found), where)
     elif wanted != found or isinstance(wanted, bool) != isinstance(found, bool):
         yield f"{where}: expected {_json(wanted)}, got {_json(found)}"
+
+
+def _of_lists(wanted: list[object], found: list[object], where: str) -> Iterator[str]:
+    if len(wanted) != len(found):
+        yield f"{where}: expected {_json(wanted)}, got {_json(found)}"
+        return
+    for index, (one, other) in enumerate(zip(wanted, found, strict=True)):
+        yield from _of_value(one, other, f"{where}[{index}]")
 
 
 def _error_lines(found: Rehearsed) -> list[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..actors.graph_source import Document
     from ..actors.graph_verdict import Verdict
     from .output import Output
+    from .render import Colour
 
 _STDIN = "-"
 
@@ -168,7 +169,7 @@ def _show(out: Output, file: str, verdict: Verdict, *, has_outcome: bool, has_st
         out.json(_as_json(file, verdict, has_story=has_story))
         return
     for number, line in enumerate(verdict.lines(has_outcome=has_outcome, has_story=has_story)):
-        colour = "plain" if number else "green" if verdict.is_as_expected else "red"
+        colour: Colour = "plain" if number else "green" if verdict.is_as_expected else "red"
         out.line(safe(line), colour)
 
 
