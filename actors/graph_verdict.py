@@ -179,7 +179,10 @@ def _of_value(wanted: object, found: object, where: str) -> Iterator[str]:
                 yield from _of_value(one[name], other[name], place)
     elif isinstance(wanted, list) and isinstance(found, list):
         yield from _of_lists(cast("list[object]", wanted), cast("list[object]", found), where)
-    elif wanted != found or isinstance(wanted, bool) != isinstance(found, bool):
+    elif type(wanted) is bool or type(found) is bool:
+        if wanted is not found:
+            yield f"{where}: expected {_json(wanted)}, got {_json(found)}"
+    elif wanted != found:
         yield f"{where}: expected {_json(wanted)}, got {_json(found)}"
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from jetrun.actors import attempt, load_graph, step
 from jetrun.actors.graph_problem import GraphInvalid
 from jetrun.client import testing
 
@@ -45,3 +46,50 @@ def test_rehearsal_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         testing.rehearse({"graph": {"tasks": {"a": {}}}, "expct": {}})
     with pytest.raises(FileNotFoundError):
         testing.rehearse(tmp_path / "nowhere.yaml")
+
+
+LOOP = """
+input: [{n: 0}]
+tasks:
+  start: {next: [{do: "work, side"}]}
+  work:
+    action: work
+    input: {n: "{{ ctx.n }}"}
+    delay: 5
+    retry: {count: 1, delay: 10}
+    next:
+      - {when: "{{ succeeded() and ctx.n < 2 }}", publish: [{n: "{{ result() }}"}], do: work}
+      - {when: "{{ succeeded() and ctx.n >= 2 }}", do: done}
+      - {when: "{{ failed() }}", publish: [{why: "{{ error().message }}"}], do: "side, fail"}
+  side: {wait: 1m}
+  done: {action: work, with: "n in {{ [ctx.n, 10] }}", input: {n: "{{ item('n') }}"}, next: [{publish: [{all: "{{ result() }}"}]}]}
+output: [{n: "{{ ctx.n }}"}, {all: "{{ ctx.all }}"}]
+"""
+
+
+@step
+def work(n: int) -> int:
+    if n == 0 and attempt().number == 1:
+        raise ValueError("not yet")
+    return n + 1
+
+
+async def test_rehearsal_tells_what_a_run_does() -> None:
+    """The interpreter is the same; status, output and the order of tasks are those of a run on the engine."""
+    graph = load_graph(LOOP, name="loop")
+    mocks = [{"activation": 1, "attempt": 1, "error": "not yet"}, {"results": [1, 2, 3]}]
+    results = {"work": mocks, "done": {"results": [3, 11]}}
+
+    async with testing.app(graph, work) as app:
+        run = await app.client.start(graph.call(), run_id="r-1")
+        output = await run.result()
+        tasks = [event.data["task"] for event in await run.events() if event.kind == "task.started"]
+
+    assert tasks == ["start", "side", "work", "work", "work", "done"]
+    testing.rehearse(
+        {
+            "graph": graph.definition.value,
+            "mock": results,
+            "expect": {"output": output, "status": "succeeded", "path": tasks},
+        }
+    )
