@@ -167,6 +167,7 @@ def _of_errors(wanted: Sequence[str], found: Sequence[tuple[str, str]]) -> Itera
 
 def _of_value(wanted: object, found: object, where: str) -> Iterator[str]:
     """Compares JSON. A number is the same with and without fraction; true is not 1."""
+    plain, got = wanted, found  # as they are, whatever is found out about them below
     if isinstance(wanted, dict) and isinstance(found, dict):
         one, other = cast("dict[str, object]", wanted), cast("dict[str, object]", found)
         for name in [*one, *(name for name in other if name not in one)]:
@@ -179,11 +180,12 @@ def _of_value(wanted: object, found: object, where: str) -> Iterator[str]:
                 yield from _of_value(one[name], other[name], place)
     elif isinstance(wanted, list) and isinstance(found, list):
         yield from _of_lists(cast("list[object]", wanted), cast("list[object]", found), where)
-    elif type(wanted) is bool or type(found) is bool:
-        if wanted is not found:
-            yield f"{where}: expected {_json(wanted)}, got {_json(found)}"
-    elif wanted != found:
-        yield f"{where}: expected {_json(wanted)}, got {_json(found)}"
+    elif not _is_same(plain, got):
+        yield f"{where}: expected {_json(plain)}, got {_json(got)}"
+
+
+def _is_same(wanted: object, found: object) -> bool:
+    return wanted == found and (type(wanted) is bool) == (type(found) is bool)
 
 
 def _of_lists(wanted: list[object], found: list[object], where: str) -> Iterator[str]:

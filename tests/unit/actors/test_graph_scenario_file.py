@@ -56,11 +56,11 @@ def test_all_problems_are_told_with_their_places() -> None:
     """One pass, the nearest right name, in the order of the text."""
     assert problems("""\
 graph: graph.yaml
-expct: 3
+expxt: 3
 scenarios:
   a:
-    mock: {tset: failed, test: {statsu: failed}, build: {item: 3}, done: failed, later: failed, lint: faild}
-    order: [biuld]
+    mock: {tset: failed, test: {statsu: failed}, build: {item: 3}, done: failed, later: failed, lint: faxld}
+    order: [bxild]
     cancel: {at: 3}
     expect: {status: ok, path: [build, tset], problems: [x], activations: {build: x}, tasks: {build: fine}, waves: 3}
   b: {graph: nowhere.yaml, expect: {waves: [3], errors: [3]}}
@@ -68,17 +68,17 @@ scenarios:
   d: {cancel: {started: build, ended: build}, mock: {build: [{results: []}, {results: [1], times: 2}, {error: {kind: x}}]}}
   e: {cancel: {}, mock: {build: {status: succeeded, error: x}}, input: 3}
 """) == [
-        "2:1: unknown_field at expct: the rehearsal has no field 'expct'; did you mean 'expect'?",
+        "2:1: unknown_field at expxt: the rehearsal has no field 'expxt'; did you mean 'expect'?",
         "5:12: undefined_target at scenarios.a.mock.tset: the graph has no task 'tset'; did you mean 'test'?",
         "5:33: unknown_field at scenarios.a.mock.test.statsu: an outcome has no field 'statsu'; did you mean 'status'?",
         "5:64: bad_combination at scenarios.a.mock.build.item: task 'build' has no items: no 'with'",
         "5:68: bad_combination at scenarios.a.mock.done: task 'done' runs nothing and succeeds at once: it cannot be mocked",
         "5:82: bad_combination at scenarios.a.mock.later: task 'later' is a timer, whose time passes: it cannot be mocked",
         (
-            "5:103: bad_value at scenarios.a.mock.lint: 'faild' is no outcome; use succeeded, failed, timeout, cancelled, running, "
+            "5:103: bad_value at scenarios.a.mock.lint: 'faxld' is no outcome; use succeeded, failed, timeout, cancelled, running, "
             "or a mapping such as {result: 1}; did you mean 'failed'?"
         ),
-        "6:13: undefined_target at scenarios.a.order[0]: the graph has no task 'biuld'; did you mean 'build'?",
+        "6:13: undefined_target at scenarios.a.order[0]: the graph has no task 'bxild'; did you mean 'build'?",
         "7:18: bad_type at scenarios.a.cancel.at: at is 3; a duration needs its unit: write '3s' or '3m'",
         "8:22: bad_value at scenarios.a.expect.status: status is 'ok'; use one of succeeded, failed, cancelled, running",
         "8:40: undefined_target at scenarios.a.expect.path[1]: the graph has no task 'tset'; did you mean 'test'?",

@@ -101,7 +101,7 @@ def test_json_has_everything(capsys: pytest.CaptureFixture[str]) -> None:
         (["nowhere.yaml"], 2, "nowhere.yaml: No such file"),
         (["a.yaml", "--mock", "a"], 2, "write --mock TASK=failed"),
         (["a.yaml", "--mock", "aa=failed"], 2, "the graph has no task 'aa'"),
-        (["a.yaml", "--mock", "a=faild"], 2, "did you mean 'failed'?"),
+        (["a.yaml", "--mock", "a=fajled"], 2, "did you mean 'failed'?"),
         (["a.yaml", "--mock", "a={x"], 2, "--mock is not JSON"),
         (["a.yaml", "--input", "[1]"], 2, "--input: input is a list; write a mapping"),
         (["tests/a.yaml", "--start", "a"], 2, "--input, --mock and --start are for definitions"),

@@ -43,7 +43,7 @@ def test_difference_is_an_assertion_error_with_the_text_of_the_command() -> None
 def test_rehearsal_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     """A misspelt field is no passing test, nor is a missing file."""
     with pytest.raises(GraphInvalid, match="did you mean 'expect'"):
-        testing.rehearse({"graph": {"tasks": {"a": {}}}, "expct": {}})
+        testing.rehearse({"graph": {"tasks": {"a": {}}}, "expxt": {}})
     with pytest.raises(FileNotFoundError):
         testing.rehearse(tmp_path / "nowhere.yaml")
 
