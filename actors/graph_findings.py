@@ -35,6 +35,7 @@ class Findings:
     def __init__(self, document: Document) -> None:
         self.document = document
         self.parsed: dict[str, Expression] = {}
+        self.parsed_bytes = 0
         """By source: most tasks have the same few conditions, and parsing one takes 200 µs."""
         self._problems: list[Problem] = []
         self._seen: set[tuple[str, Path, str]] = set()

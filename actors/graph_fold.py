@@ -192,11 +192,14 @@ class GraphFold:
         if instance is None:
             instance = state.joins[key] = Instance(arrivals={}, scope=scope, ancestry=ancestry)
         else:
-            instance.scope = instance.scope.merged(scope)
+            instance.take(scope)
             instance.ancestry = _newest(instance.ancestry, ancestry)
         instance.arrivals[ended.task] = ended.id
         arrived = instance.arrivals.keys()
-        if all(len(group.predecessors & arrived) >= group.need for group in task.join):
+        # Sets are compared only when enough have come: thousands may arrive.
+        if all(len(arrived) >= group.need for group in task.join) and all(
+            len(group.predecessors & arrived) >= group.need for group in task.join
+        ):
             del state.joins[key]
             state.fired.add(key)
             causes = tuple(instance.arrivals.values())

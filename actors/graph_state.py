@@ -14,7 +14,7 @@ from .graph_moves import FinalStatus, TaskStatus
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """Variables as one branch sees them. Never changed in place: branches share them."""
+    """Variables as one branch sees them. Branches share them: only an own copy is changed in place."""
 
     values: dict[str, object] = {}
     versions: dict[str, int] = {}
@@ -24,15 +24,16 @@ class Scope(msgspec.Struct, frozen=True):
         """Returns it with variables set."""
         return Scope({**self.values, **published}, {**self.versions, **dict.fromkeys(published, version)})
 
-    def merged(self, other: Scope) -> Scope:
-        """Joins what two branches see: of each variable what was published last."""
-        if other is self:
-            return self
-        values, versions = dict(self.values), dict(self.versions)
+    def copy(self) -> Scope:
+        """Returns one that nobody else has."""
+        return Scope(dict(self.values), dict(self.versions))
+
+    def absorb(self, other: Scope) -> None:
+        """Takes in what another branch sees, in place: of each variable what was published last."""
+        values, versions = self.values, self.versions
         for name, version in other.versions.items():
             if versions.get(name, -1) < version:
                 values[name], versions[name] = other.values[name], version
-        return Scope(values, versions)
 
 
 NOTHING: Final = Scope()
@@ -89,6 +90,17 @@ class Instance(msgspec.Struct, kw_only=True):
     """Activations by predecessor."""
     scope: Scope
     ancestry: Ancestry
+    is_own: bool = False
+    """Its scope was made for it, and nobody else has it."""
+
+    def take(self, scope: Scope) -> None:
+        """Takes in what one more branch sees."""
+        if self.is_own:
+            self.scope.absorb(scope)
+        else:
+            own = self.scope.copy()
+            own.absorb(scope)
+            self.scope, self.is_own = own, True
 
 
 JoinKey = tuple[str, int, int]
