@@ -19,21 +19,54 @@ class Scope(msgspec.Struct, frozen=True):
     values: dict[str, object] = {}
     versions: dict[str, int] = {}
     """Of each variable the number of the publish that has set it, in the run's order."""
+    base: Scope | None = None
+    """What the branch began with, at the run's beginning or at a join; None where this is one."""
+    changed: frozenset[str] = frozenset()
+    """Variables that were published since: where branches of one base meet, nothing else has to be looked at."""
 
     def with_values(self, published: dict[str, object], version: int) -> Scope:
         """Returns it with variables set."""
-        return Scope({**self.values, **published}, {**self.versions, **dict.fromkeys(published, version)})
+        return Scope(
+            {**self.values, **published},
+            {**self.versions, **dict.fromkeys(published, version)},
+            self.base or self,
+            self.changed.union(published),
+        )
+
+    def merged(self, other: Scope) -> Scope:
+        """Joins what two branches see: of each variable what was published last."""
+        base = self.base or self
+        is_akin = (other.base or other) is base
+        if other is self or (is_akin and not other.changed):
+            return self
+        names = other.changed if is_akin else other.versions
+        newer = [name for name in names if self.versions.get(name, -1) < other.versions[name]]
+        values = {**self.values, **{name: other.values[name] for name in newer}}
+        versions = {**self.versions, **{name: other.versions[name] for name in newer}}
+        if is_akin:
+            return Scope(values, versions, base, self.changed | other.changed)
+        return Scope(values, versions)
+
+    def has_all_of(self, other: Scope) -> bool:
+        """Tells, where that takes no time, that another branch has published nothing since the two were one."""
+        return other is self or (not other.changed and (other.base or other) is (self.base or self))
 
     def copy(self) -> Scope:
-        """Returns one that nobody else has."""
-        return Scope(dict(self.values), dict(self.versions))
+        """Returns one that nobody else has, to `absorb` others; `as_base` ends that."""
+        return Scope(dict(self.values), dict(self.versions), self.base or self)
 
     def absorb(self, other: Scope) -> None:
         """Takes in what another branch sees, in place: of each variable what was published last."""
         values, versions = self.values, self.versions
-        for name, version in other.versions.items():
+        is_akin = (other.base or other) is self.base
+        for name in other.changed if is_akin else other.versions:
+            version = other.versions[name]
             if versions.get(name, -1) < version:
                 values[name], versions[name] = other.values[name], version
+
+    def as_base(self) -> Scope:
+        """Returns it as what branches begin with."""
+        return Scope(self.values, self.versions) if self.base is not None else self
 
 
 NOTHING: Final = Scope()
@@ -97,7 +130,7 @@ class Instance(msgspec.Struct, kw_only=True):
         """Takes in what one more branch sees."""
         if self.is_own:
             self.scope.absorb(scope)
-        else:
+        elif not self.scope.has_all_of(scope):
             own = self.scope.copy()
             own.absorb(scope)
             self.scope, self.is_own = own, True
