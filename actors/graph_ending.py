@@ -57,15 +57,19 @@ def _verb(status: str) -> str:
 
 def _unmet(graph: Graph, state: State) -> Iterator[str]:
     for (join, _, _), instance in state.joins.items():
+        is_short = False
         for group in graph.tasks[join].join:
             arrived = [task for task in graph.tasks if task in group.predecessors and task in instance.arrivals]
             missing = [task for task in graph.tasks if task in group.predecessors and task not in instance.arrivals]
             if len(arrived) < group.need:
+                is_short = True
                 names = _named(arrived) or "nobody"
                 yield (
                     f"join {join!r} is partially satisfied and cannot be reached: {names} arrived, "
                     f"{group.need - len(arrived)} more of {_named(missing)} would be needed"
                 )
+        if not is_short:  # in a run that has begun another one again
+            yield f"join {join!r} has all that it needs, and nobody has arrived to begin it"
 
 
 def _named(tasks: list[str]) -> str:

@@ -32,6 +32,7 @@ FAILURES_KEPT_MAX: Final = 20
 """Failures that a run's error can name."""
 
 _FIRED_SPARE: Final = 64
+_FIRED_COST: Final = 64
 
 
 class GraphFold:
@@ -214,9 +215,12 @@ class GraphFold:
         if self._ended is not None:
             pasts.append(self._ended.ancestry)
         joins = {key[0] for key in state.fired}
+        if len(joins) * len(pasts) > _FIRED_COST * len(state.fired):  # so that looking costs little per join
+            self._fired_max = max(2 * len(state.fired), len(joins) * len(pasts) // _FIRED_COST)
+            return
         alive = {(join, past.get(dominators.get(join, ROOT), 0), past.get(join, 0)) for join in joins for past in pasts}
         state.fired &= alive
-        self._fired_max = _FIRED_SPARE + 2 * len(state.fired)  # so that looking costs little per join
+        self._fired_max = _FIRED_SPARE + 2 * len(state.fired)
 
 
 def fold(graph: Graph, moves: Iterable[Move], state: State | None = None) -> State:

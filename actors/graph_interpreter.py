@@ -302,20 +302,18 @@ class Interpreter:
         return taken, misfits, fails, handles
 
     def _take_edges(self, activation: Activation, taken: list[Took], misfits: list[Misfit]) -> None:
-        copied = len(activation.scope.values) // GRAPH_VARIABLES_FREE
+        scope, edges = activation.scope, self.graph.tasks[activation.task].edges
+        copied, changed = len(scope.values) // GRAPH_VARIABLES_FREE, len(scope.changed) // GRAPH_VARIABLES_FREE
         for took in taken:
             self._make(took)
-            if copied:
-                self._is_too_much(copied * self._copies(activation.task, took))
+            if copied and took.published:
+                self._is_too_much(copied)
+            if changed:
+                self._is_too_much(changed * len(edges[took.edge].targets))
         for misfit in misfits:
             self._break(misfit.kind, str(misfit), activation)
         if self.state.over:
             self._refuse_over()
-
-    def _copies(self, task: str, took: Took) -> int:
-        """Counts how often variables are copied: for who publishes, and for each arrival at a join."""
-        targets = self.graph.tasks[task].edges[took.edge].targets
-        return bool(took.published) + sum(1 for target in targets if self.graph.tasks[target].join)
 
     def _refuse_over(self) -> None:
         """Ends the run whose limits have refused an activation."""
@@ -362,8 +360,8 @@ class Interpreter:
         """Counts what one event leads to at once, and ends the run where that has no end."""
         before, self._spent = self._spent, self._spent + cost
         if before < GRAPH_INSTANT_MAX <= self._spent:
-            text = f"too much followed one event without waiting for anything: {GRAPH_INSTANT_MAX} activations are the most"
-            self._break("activation_limit", f"{text}, fewer where each copies many variables", why="limit")
+            text = f"more than {GRAPH_INSTANT_MAX} activations followed one event without waiting for anything"
+            self._break("activation_limit", f"{text}, or fewer that publish among many variables", why="limit")
         return self._spent >= GRAPH_INSTANT_MAX
 
     def _start(self, activation: Activation) -> bool:

@@ -102,7 +102,7 @@ class Reads:
             return expression
         if before <= GRAPH_EXPRESSIONS_BYTES_MAX:
             text = f"all different expressions have more than {GRAPH_EXPRESSIONS_BYTES_MAX} bytes"
-            findings.error("too_large", path, f"{text}; make it several graphs")
+            findings.error("limit_out_of_range", path, f"{text}; make it several graphs")
         return None
 
     def _is_sound(self, path: Path, text: str, expression: Expression) -> bool:

@@ -123,7 +123,7 @@ GRAPH_INSTANT_MAX: Final = 20_000
 """Activations that one event may begin: if they wait for nothing, some 20 µs each hold the worker's loop."""
 
 GRAPH_VARIABLES_FREE: Final = 256
-"""A copy of so many variables, some 10 µs, counts as an activation more: for who publishes, or arrives at a join."""
+"""A copy of so many variables, some 10 µs, counts as an activation more: for who publishes, or brings as many that are new to a join."""
 
 GRAPH_ITEMS_MAX: Final = 10_000
 """Items of one task: as many commands may be open."""
