@@ -161,7 +161,7 @@ GRAPH_NUMBER_CHARS_MAX: Final = 400
 GRAPH_EXPRESSION_BYTES_MAX: Final = 4 * 1024
 """One expression's source: no person writes more, and its parser is not made for strangers."""
 
-GRAPH_EXPRESSIONS_BYTES_MAX: Final = 512 * 1024
+GRAPH_EXPRESSIONS_BYTES_MAX: Final = 256 * 1024
 GRAPH_EXPRESSION_OVERHEAD_BYTES: Final = 16
 """All different expressions of a definition, and what each counts more than it has. Parsing a byte takes some 5 µs."""
 
