@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .errors import DefinitionError
-from .graph_carry import Carry, CarriedActivation, CarriedInstance
+from .graph_carry import CarriedActivation, CarriedInstance, Carry
 from .graph_model import Graph, HookAction, TimerAction
 from .limits import DELAY_US_MAX, RETRIES_MAX
 
@@ -63,7 +63,9 @@ def _of_activation(activation: CarriedActivation, carry: Carry, graph: Graph, no
         yield f"{where} is attempt {activation.attempt}, with {activation.retries} retries"
     if activation.items is not None:
         yield f"{where} has items under way, which nobody would ever end"
-    if activation.phase == "running" and (task.items is not None or not isinstance(task.action, (TimerAction, HookAction))):
+    if activation.phase == "running" and (
+        task.items is not None or not isinstance(task.action, (TimerAction, HookAction))
+    ):
         yield f"{where} of task {activation.task!r} runs; only waits are taken over"
 
 

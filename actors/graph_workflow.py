@@ -101,7 +101,9 @@ async def run_definition(
     """Is a run of a definition that comes with its start."""
     if carry is not None:
         if not (definition is input is start is None):
-            raise DefinitionError("a run that takes over where another one was takes nothing else; drop the carry, or the rest")
+            raise DefinitionError(
+                "a run that takes over where another one was takes nothing else; drop the carry, or the rest"
+            )
         return await run_graph(Definition.of_raw(carry.definition), {}, carry=carry, is_named=True)
     found = Definition.of(definition)
     return await run_graph(found, input or {}, start=start or (), is_named=True)

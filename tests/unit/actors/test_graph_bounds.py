@@ -87,7 +87,7 @@ def test_copies_of_many_variables_count() -> None:
 
 
 @pytest.mark.parametrize("publishes", [False, True])
-def test_a_join_of_five_thousand_takes_linear_time(publishes: bool) -> None:  # noqa: FBT001
+def test_a_join_of_five_thousand_takes_linear_time(publishes: bool) -> None:
     """With all arrivals compared anew at each one it took minutes, live and on replay."""
     tasks: dict[str, Any] = {
         f"t{n}": {"next": [{"do": "j", **({"publish": {f"v{n}": 1}} if publishes else {})}]} for n in range(5_000)
