@@ -112,11 +112,11 @@ class Evaluation:
     def assigned(self, assignments: Sequence[Assignment], view: View, where: str) -> dict[str, object]:
         """Sets variables one after the other; each sees the ones before it. Raises Misfit."""
         values: dict[str, object] = {}
-        variables = view.variables
+        variables, seen = view.variables, dict(view.variables)
+        view.variables = seen
         for name, template in assignments:
-            if values:
-                view.variables = {**variables, **values}
-            values[name] = self.bounded(self.value(template, view, f"{where}.{name}"), f"{where}.{name}")
+            value = self.bounded(self.value(template, view, f"{where}.{name}"), f"{where}.{name}")
+            values[name] = seen[name] = value
         view.variables = variables
         return values
 
@@ -130,6 +130,11 @@ class Evaluation:
             if size > self._limits.value_bytes:
                 bound = f"{size} bytes of JSON, at most {self._limits.value_bytes} are allowed (limits.value)"
                 raise Misfit("value_limit", where, f"{bound}; keep large data elsewhere and publish its name")
+            try:
+                self._budget.make(size)
+            except ExpressionError:
+                bound = f"one event publishes more than {GRAPH_ADVANCE_SIZE_MAX} bytes"
+                raise Misfit("value_limit", where, f"{bound}; keep large data elsewhere and publish its name") from None
         return value
 
     def span_us(self, template: Template | None, view: View, where: str) -> int:

@@ -6,6 +6,7 @@ activation or arrives at a join. When nothing is under way the run is judged, in
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import assert_never
 
@@ -33,7 +34,7 @@ from .graph_moves import (
     Why,
 )
 from .graph_state import Activation, ItemsState, State
-from .limits import GRAPH_INSTANT_MAX
+from .limits import GRAPH_INSTANT_MAX, GRAPH_VARIABLES_FREE
 
 
 class Interpreter:
@@ -58,7 +59,7 @@ class Interpreter:
         self._asks: list[Ask] = []
         self._evaluation = Evaluation(graph.limits, state.statuses, 0, run)
         self._now_us = 0
-        self._instants: list[ActionEnded] = []
+        self._instants: deque[ActionEnded] = deque()
         """Ends of attempts that had nothing to wait for."""
         self._spent = 0
 
@@ -301,8 +302,14 @@ class Interpreter:
         return taken, misfits, fails, handles
 
     def _take_edges(self, activation: Activation, taken: list[Took], misfits: list[Misfit]) -> None:
+        scope, edges = activation.scope, self.graph.tasks[activation.task].edges
+        copied, changed = len(scope.values) // GRAPH_VARIABLES_FREE, len(scope.changed) // GRAPH_VARIABLES_FREE
         for took in taken:
             self._make(took)
+            if copied and took.published:
+                self._is_too_much(copied)
+            if changed:
+                self._is_too_much(changed * len(edges[took.edge].targets))
         for misfit in misfits:
             self._break(misfit.kind, str(misfit), activation)
         if self.state.over:
@@ -324,13 +331,8 @@ class Interpreter:
     def _start_ready(self) -> None:
         """Starts what may start, and takes the ends of what had nothing to wait for, until neither is left."""
         state = self.state
-        while True:
-            while self._instants:
-                event = self._instants.pop(0)
-                if event.id in state.activations and not self._is_too_much():
-                    self._end_attempt(state.activations[event.id], event)
-            if not state.ready or self.is_holding or state.is_cancelled:
-                return
+        self._end_instants()
+        while state.ready and not self.is_holding and not state.is_cancelled:
             waiting = [n for n in state.ready if not state.is_stopping or state.activations[n].is_last]
             if not waiting:
                 return
@@ -338,15 +340,28 @@ class Interpreter:
                 if state.is_stopping and not state.activations[n].is_last:
                     continue
                 if self._is_too_much() or not self._start(state.activations[n]):
-                    self._instants.clear()
+                    self._end_instants()
                     return
+            self._end_instants()
 
-    def _is_too_much(self) -> bool:
+    def _end_instants(self) -> None:
+        """Takes the ends of attempts that had nothing to wait for: nobody else ever tells of them."""
+        while self._instants:
+            event = self._instants.popleft()
+            activation = self.state.activations.get(event.id)
+            if activation is None:
+                continue
+            if self._spent >= GRAPH_INSTANT_MAX or (activation.attempt > 1 and self._is_too_much()):
+                self._make(Ended(id=activation.id, task=activation.task, status="cancelled"))
+            else:
+                self._end_attempt(activation, event)
+
+    def _is_too_much(self, cost: int = 1) -> bool:
         """Counts what one event leads to at once, and ends the run where that has no end."""
-        self._spent += 1
-        if self._spent == GRAPH_INSTANT_MAX:
-            text = f"{GRAPH_INSTANT_MAX} activations followed one event without waiting for anything"
-            self._break("activation_limit", text, why="limit")
+        before, self._spent = self._spent, self._spent + cost
+        if before < GRAPH_INSTANT_MAX <= self._spent:
+            text = f"more than {GRAPH_INSTANT_MAX} activations followed one event without waiting for anything"
+            self._break("activation_limit", f"{text}, or fewer that publish among many variables", why="limit")
         return self._spent >= GRAPH_INSTANT_MAX
 
     def _start(self, activation: Activation) -> bool:
@@ -435,10 +450,11 @@ class Interpreter:
         if state.live or (state.ready and not state.is_stopping):
             return
         output: dict[str, object] = {}
+        variables = dict(state.latest.values)
         for name, template in self.graph.output:
-            view = self._evaluation.of_variables({**state.latest.values, **output})
+            view = self._evaluation.of_variables(variables)
             try:
-                output[name] = self._evaluation.value(template, view, f"output.{name}")
+                output[name] = variables[name] = self._evaluation.value(template, view, f"output.{name}")
             except Misfit as misfit:
                 if not state.is_cancelled:
                     self._make(Broken(kind=misfit.kind, message=str(misfit)))

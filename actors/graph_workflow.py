@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 from typing import Any, Final
 
-from .errors import InvalidName
+import msgspec
+
+from .errors import DefinitionError, InvalidName
 from .graph_builder import Graph
 from .graph_carry import Carry
 from .graph_definition import Definition
@@ -13,6 +15,7 @@ from .graph_dropped import Caller
 from .graph_model import StepAction
 from .graph_run import run_graph
 from .names import check_token
+from .primitives import execution_of
 from .workflow import ENGINE_PREFIX, Workflow, WorkflowOptions
 
 GRAPH_WORKFLOW: Final = "jetrun-graph"
@@ -38,7 +41,7 @@ class GraphWorkflow(Workflow[..., Any]):
             raise InvalidName(f"workflow name {name!r} begins with {ENGINE_PREFIX!r}, which is the engine's own")
 
         async def run(carry: Carry | None = None, /, **inputs: Any) -> Any:
-            found = definition if carry is None else Definition.of_raw(carry.definition)
+            found = definition if carry is None else _carried(carry, definition, name)
             return await run_graph(found, inputs, carry=carry, is_named=False)
 
         graph = definition.graph
@@ -77,6 +80,21 @@ class GraphWorkflow(Workflow[..., Any]):
         return f"<graph {self.name!r}>"
 
 
+def _carried(carry: Carry, registered: Definition, name: str) -> Definition:
+    """Returns the definition with which a run of a registered graph goes on.
+
+    Raises:
+        DefinitionError: A start came with another one: who may start this workflow may not run what he likes.
+    """
+    found = Definition.of_raw(carry.definition)
+    execution = execution_of("a graph")
+    is_begun = execution.link > 1 or execution.recorded_next() is not None
+    if not is_begun and msgspec.json.encode(found.value) != registered.raw:
+        reason = f"it is of definition {found.hash}, and workflow {name} is {registered.hash} by now"
+        raise DefinitionError(f"a run cannot be begun again as it was: {reason}; begin it as a run of {GRAPH_WORKFLOW}")
+    return found
+
+
 def load_graph(text: str | bytes | dict[str, Any], *, name: str | None = None, version: int = 1) -> GraphWorkflow:
     """Makes a workflow of a definition: a YAML or JSON text, or its data.
 
@@ -106,6 +124,10 @@ async def run_definition(
 ) -> Any:
     """Is a run of a definition that comes with its start."""
     if carry is not None:
+        if not (definition is input is start is None):
+            raise DefinitionError(
+                "a run that takes over where another one was takes nothing else; drop the carry, or the rest"
+            )
         return await run_graph(Definition.of_raw(carry.definition), {}, carry=carry, is_named=True)
     found = Definition.of(definition)
     return await run_graph(found, input or {}, start=start or (), is_named=True)
