@@ -78,7 +78,10 @@ class GraphFold:
                 self._begin(move)
             case Broken():
                 state.over.clear()
-                task = state.activations[move.id].task if move.id in state.activations else ""
+                broken = state.activations.get(move.id)
+                task = "" if broken is None else broken.task
+                if broken is not None:
+                    broken.is_last = False  # it had its go
                 self._fail(task, move.id, move.kind, ErrorInfo(type="GraphError", message=move.message, code=move.kind))
             case Stopped():
                 state.is_stopping = True

@@ -201,8 +201,13 @@ class Interpreter:
         if self.state.is_cancelled and (items.begun < len(items.values) or items.failed):
             self._end_attempt(activation, ActionEnded(id=activation.id, status="cancelled", result=result))
             return
-        if not items.failed:
+        if not items.failed and items.begun == len(items.values):
             self._end_attempt(activation, ActionEnded(id=activation.id, status="succeeded", result=result))
+            return
+        if not items.failed:
+            error = ErrorInfo(type="GraphError", message=f"item {items.begun} has no input", code="expression_error")
+            ended = ActionEnded(id=activation.id, status="failed", result=result, error=error, is_final=True)
+            self._end_attempt(activation, ended)
             return
         first = min(index for index, status in items.statuses.items() if status != "succeeded")
         text = f"{items.failed} of {len(items.values)} items failed, the first is item {first}"
@@ -322,13 +327,18 @@ class Interpreter:
     # --- beginnings -------------------------------------------------------------------------------------
     def _start_ready(self) -> None:
         """Starts what may start, and takes the ends of what had nothing to wait for, until neither is left."""
-        state = self.state
+        state, is_withheld = self.state, False
         while True:
             while self._instants:
                 event = self._instants.pop(0)
-                if event.id in state.activations and not self._is_too_much():
-                    self._end_attempt(state.activations[event.id], event)
-            if not state.ready or self.is_holding or state.is_cancelled:
+                activation = state.activations.get(event.id)
+                if activation is None:
+                    continue
+                if self._is_too_much():
+                    self._make(Ended(id=activation.id, task=activation.task, status="cancelled"))
+                else:
+                    self._end_attempt(activation, event)
+            if is_withheld or not state.ready or self.is_holding or state.is_cancelled:
                 return
             waiting = [n for n in state.ready if not state.is_stopping or state.activations[n].is_last]
             if not waiting:
@@ -337,8 +347,8 @@ class Interpreter:
                 if state.is_stopping and not state.activations[n].is_last:
                     continue
                 if self._is_too_much() or not self._start(state.activations[n]):
-                    self._instants.clear()
-                    return
+                    is_withheld = True  # what began with it and waits for nothing ends all the same
+                    break
 
     def _is_too_much(self) -> bool:
         """Counts what one event leads to at once, and ends the run where that has no end."""
