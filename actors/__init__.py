@@ -28,7 +28,10 @@ from .errors import (
     StepFailed,
     WorkerLost,
 )
+from .graph_builder import Graph
+from .graph_dropped import GraphDropped
 from .graph_problem import GraphInvalid
+from .graph_retry import GraphRetry
 from .graph_workflow import GraphWorkflow, load_graph
 from .hook import HookStream, TypedHook, define_hook, hook, hook_stream
 from .hook_token import HookToken
@@ -51,7 +54,10 @@ __all__ = [
     "CompensationFailure",
     "DefinitionError",
     "FatalError",
+    "Graph",
+    "GraphDropped",
     "GraphInvalid",
+    "GraphRetry",
     "GraphWorkflow",
     "HookExpired",
     "HookStream",

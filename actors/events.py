@@ -194,6 +194,8 @@ def _asked(record: Record, command: _Asked) -> Event:
             data = {"name": command.name, "queue": command.queue, "args": args, **_named(command.kwargs)}
             if command.task:
                 data["task"] = command.task
+            if command.kwargs is not None:
+                shown = f"{'' if shown == '[]' else shown + ' '}{bytes(command.kwargs).decode(errors='replace')}"
             return event("step.scheduled", f"{command.name} {shown}", **data)
         case StartTimer():
             text = f"{command.what} until {format_instant(command.due_at_us)}"

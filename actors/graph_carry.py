@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from .graph_moves import TaskStatus
-from .graph_state import Activation, Ancestry, Failure, Instance, ItemsState, JoinKey, Phase, Scope, State
+from .graph_state import NOTHING, Activation, Ancestry, Failure, Instance, ItemsState, JoinKey, Phase, Scope, State
 
 Versions = dict[str, int]
 """A scope: variables' names and versions."""
@@ -172,13 +172,14 @@ def unpacked(carry: Carry) -> tuple[State, dict[int, dict[int, object]]]:
         )
         for a in carry.activations
     }
+    latest = scopes[carry.latest] if scopes else NOTHING
     state = State(
         activations=activations,
         joins={i.key: Instance(arrivals=i.arrivals, scope=scopes[i.scope], ancestry=i.ancestry) for i in carry.joins},
         fired=set(carry.fired),
         counts=dict(carry.counts),
         statuses=dict(carry.statuses),
-        latest=scopes[carry.latest] if scopes else Scope(),
+        latest=Scope({**latest.values}, {**latest.versions}),
         activated=carry.activated,
         published=carry.published,
         live=sum(a.is_live for a in activations.values()),

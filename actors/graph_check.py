@@ -24,14 +24,16 @@ def check_targets(findings: Findings, drafts: dict[str, TaskDraft]) -> None:
 def read_start(findings: Findings, names: list[tuple[str, Path]], wiring: Wiring) -> list[int]:
     """Finds the tasks that `start` names, in its order."""
     found: list[int] = []
+    seen: set[int] = set()
     for name, path in names:
         number = wiring.numbers.get(name)
         if number is None:
             hint = findings.nearest(name, wiring.names)
             findings.error("undefined_target", path, f"there is no task {shown(name)}{hint}")
-        elif number in found[-1:] or number in set(found):
+        elif number in seen:
             findings.error("duplicate_target", path, f"{name!r} is there twice; leave one out")
         else:
+            seen.add(number)
             found.append(number)
     return found
 

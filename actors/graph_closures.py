@@ -5,9 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+import msgspec
+
 from .graph_names import Node
 from .graph_values import elements, kind, text, whole
-from .graph_view import Budget, ExpressionError, Undefined, View, shown
+from .graph_view import Budget, ExpressionError, ExpressionInvalid, Undefined, View, shown
+
+
+class Program(msgspec.Struct, frozen=True, kw_only=True):
+    """An expression that is ready to be evaluated, as often as wanted."""
+
+    run: Node
+    cost: int
+    """Steps of its nodes; what touches elements pays for them when it does."""
+    is_path: bool
+    """It only looks up what is there and makes nothing."""
+    variables: frozenset[str]
+    functions: frozenset[str]
+    problems: tuple[ExpressionInvalid, ...]
 
 
 def placed(error: ExpressionError, column: int) -> ExpressionError:

@@ -88,6 +88,8 @@ def unique(budget: Budget, value: object) -> object:
                 continue
             large.append(each)
         else:
+            if kind(each) == "no JSON value":
+                raise ExpressionError("the list has what is no JSON value")
             mark = (type(each) is bool, each)
             if mark in seen:
                 continue

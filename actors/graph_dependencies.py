@@ -16,7 +16,7 @@ from .graph_cycles import cycle_in, knots
 from .graph_draft import EdgeDraft, Setting, TaskDraft, Use
 from .graph_expression import Expression
 from .graph_fields import Fields, check_task_name
-from .graph_findings import Findings
+from .graph_findings import Findings, shown
 from .graph_model import Assignment, Edge, Group, Task
 from .graph_problem import Path
 from .graph_tasks import COMMON_FIELDS, read_task, task_fields
@@ -89,7 +89,7 @@ def _dependencies(fields: Fields, field: str, name: str, steps: dict[str, object
             fields.findings.error("dependency_cycle", place, f"{name!r} waits for itself: {name} -> {name}")
         elif each not in steps:
             hint = fields.findings.nearest(each, steps)
-            text = f"{name!r} waits for {each!r}, which does not exist{hint}"
+            text = f"{name!r} waits for {shown(each)}, which does not exist{hint}"
             fields.findings.error("missing_dependency", place, text)
         elif each in seen:
             fields.findings.error("duplicate_target", place, f"{each!r} is there twice; leave one out")
@@ -116,8 +116,8 @@ def _check_cycles(findings: Findings, steps: dict[str, _Step]) -> None:
     before = [[numbers[each] for each in step.before] for step in steps.values()]
     for knot in knots(before):
         cycle = [names[number] for number in cycle_in(before, knot)]
-        shown = [*cycle[:_SHOWN_MAX], f"… {len(cycle) - _SHOWN_MAX} more"] if len(cycle) > _SHOWN_MAX else cycle
-        text = f"steps wait for each other: {' -> '.join([*shown, cycle[0]])}; take one of these dependencies out"
+        named = [*cycle[:_SHOWN_MAX], f"… {len(cycle) - _SHOWN_MAX} more"] if len(cycle) > _SHOWN_MAX else cycle
+        text = f"steps wait for each other: {' -> '.join([*named, cycle[0]])}; take one of these dependencies out"
         step = steps[cycle[0]]
         field = "after" if cycle[1] in step.after else "after_any"
         findings.error("dependency_cycle", (*step.path, field), text)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Final, cast
 
-import msgspec
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
-from .graph_closures import applied, coalesce, constant, default, is_defined, key, keyed, look_up, placed, two
+from .graph_closures import Program, applied, coalesce, constant, default, is_defined, key, keyed, look_up, placed, two
 from .graph_functions import FUNCTIONS, SIMPLE, Function
 from .graph_names import KEYED, PRIVATE, READERS, Node, part, private_reason, variable
 from .graph_operators import ARITHMETIC, COMPARISON, cut, keep_sign, negate
@@ -21,6 +21,7 @@ from .graph_tests import TESTS
 from .graph_tokens import Token, checked
 from .graph_values import counted, kind, written
 from .graph_view import Budget, ExpressionError, ExpressionInvalid, Undefined, View, shown
+from .limits import GRAPH_PROGRAMS_MAX
 
 _ENVIRONMENT: Final = Environment(  # noqa: S701 - nothing is rendered: only the parser is used
     variable_start_string="\x02",
@@ -52,21 +53,9 @@ NAMES: Final = frozenset({*FUNCTIONS, *READERS, *KEYED, *_CATCHING})
 """All names that an expression can call."""
 
 
-class Program(msgspec.Struct, frozen=True, kw_only=True):
-    """An expression that is ready to be evaluated, as often as wanted."""
-
-    run: Node
-    cost: int
-    """Steps of its nodes; what touches elements pays for them when it does."""
-    is_path: bool
-    """It only looks up what is there and makes nothing."""
-    variables: frozenset[str]
-    functions: frozenset[str]
-    problems: tuple[ExpressionInvalid, ...]
-
-
+@lru_cache(maxsize=GRAPH_PROGRAMS_MAX)
 def compile_expression(source: str) -> Program:
-    """Compiles what stands between `{{` and `}}`; unknown names are listed as problems, all of them.
+    """Compiles what stands between `{{` and `}}`, once for equal sources; unknown names are listed as problems, all of them.
 
     Raises:
         ExpressionInvalid: It cannot be parsed.
@@ -148,9 +137,9 @@ class _Compiler:
 
     def _column(self, node: nodes.Node) -> int:
         """Finds where the name of what is read or called begins, or the operator stands."""
-        place = (
-            node.node.lineno - 2 if isinstance(node, nodes.Call) else node.lineno - 2 + isinstance(node, nodes.Getattr)
-        )
+        if isinstance(node, nodes.Call):
+            return self._column(node.node)
+        place = node.lineno - 2 + isinstance(node, nodes.Getattr)
         return self._found[place].at + 1 if 0 <= place < len(self._found) else 1
 
     def _refuse(self, reason: str, node: nodes.Node, *, kind: str = "expression_syntax") -> Node:
@@ -203,6 +192,7 @@ class _Compiler:
         if _is_reader(node.node, "ctx"):
             return self._variable(node.attr, node)
         if _is_reader(node.node, "item"):
+            self.functions.add("item")
             return keyed(part, constant(node.attr), self._column(node))
         return key(self.node(node.node), node.attr, self._column(node))
 
@@ -213,6 +203,7 @@ class _Compiler:
         if isinstance(node.arg, nodes.Const) and type(node.arg.value) is str:
             return self._getattr(nodes.Getattr(node.node, node.arg.value, "load", lineno=node.lineno))
         if _is_reader(node.node, "ctx"):
+            self.functions.add("ctx")
             return keyed(variable, self.node(node.arg), column)
         return two(look_up, self.node(node.node), self.node(node.arg), column)
 

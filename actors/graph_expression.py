@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from .graph_evaluate import Program, compile_expression
+from .graph_closures import Program
 from .graph_values import weigh
 from .graph_view import EMPTY, Budget, ExpressionError, ExpressionInvalid, Undefined, View
 from .graph_yaql import translate
 
 __all__ = ["EMPTY", "Budget", "Expression", "ExpressionError", "ExpressionInvalid", "Undefined", "View"]
 
-YAQL: Final = ("<%", "%>")
-"""What stands around YAQL."""
+YAQL: Final = "<%"
+"""What YAQL begins with."""
 
 
 class Expression:
@@ -37,7 +37,11 @@ class Expression:
     def problems(self) -> tuple[ExpressionInvalid, ...]:
         """Lists all that is wrong with it; parses it now."""
         try:
-            return self._parsed().problems
+            found = self._parsed().problems
+            return tuple(
+                ExpressionInvalid(each.reason, column=1 if self._is_yaql else each.column, kind=each.kind)
+                for each in found
+            )
         except ExpressionInvalid as problem:
             return (problem,)
 
@@ -83,10 +87,16 @@ class Expression:
 
     def _parsed(self) -> Program:
         if self._program is None:
-            is_yaql = self.source.lstrip().startswith(YAQL[0])
-            self._program = compile_expression(translate(self.source) if is_yaql else self.source)
+            # Jinja takes 100 ms and more to import: a worker without graphs does not wait for it.
+            from .graph_evaluate import compile_expression  # noqa: PLC0415
+
+            self._program = compile_expression(translate(self.source) if self._is_yaql else self.source)
         return self._program
+
+    @property
+    def _is_yaql(self) -> bool:
+        return self.source.lstrip().startswith(YAQL)
 
     def _column(self, error: ExpressionError) -> int:
         """A place in the translation would tell nobody anything."""
-        return 0 if self.source.lstrip().startswith(YAQL[0]) else error.column
+        return 0 if self._is_yaql else error.column

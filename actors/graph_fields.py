@@ -184,12 +184,14 @@ class Fields:
         """Returns any value."""
         return self.reads.template(self.at(name), self.values.get(name))
 
-    def filled_text(self, name: str) -> Template:
-        """Returns a text that is not empty, and may hold expressions."""
+    def token_or_template(self, name: str) -> Template:
+        """Returns a name as workflows and hooks have, or a text with expressions."""
         value = self.values.get(name)
         if not isinstance(value, str) or not value.strip():
             self.bad(name, "write a name, or an expression for one")
             return BROKEN
+        if not holds_expression(value):
+            return Template(self.token(name))
         return self.reads.template(self.at(name), value.strip())
 
     def condition(self, name: str) -> Expression | None:

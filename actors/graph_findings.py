@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Final
 
+from .graph_expression import Expression
 from .graph_kinds import KINDS
 from .graph_problem import Path, Problem, Severity, quoted
 from .graph_source import Document
@@ -17,6 +18,12 @@ from .graph_source import Document
 _HINTS_MAX: Final = 50
 _CANDIDATES_MAX: Final = 500
 """Names for which the nearest one is looked up, and among how many: it takes some 10 µs for each of these."""
+
+_HINT_CHARS_MAX: Final = 64
+"""Longer names are compared in quadratic time."""
+
+_WARNINGS_MAX: Final = 10_000
+"""Warnings kept; errors are all kept."""
 
 _FEW: Final = 20
 """Candidates that are looked through at any time: the fields of a task."""
@@ -27,9 +34,12 @@ class Findings:
 
     def __init__(self, document: Document) -> None:
         self.document = document
+        self.parsed: dict[str, Expression] = {}
+        """By source: most tasks have the same few conditions, and parsing one takes 200 µs."""
         self._problems: list[Problem] = []
         self._seen: set[tuple[str, Path, str]] = set()
         self._hints_left = _HINTS_MAX
+        self._warning_count = 0
 
     def error(self, kind: str, path: Path, message: str) -> None:
         """Notes what makes the definition useless."""
@@ -41,12 +51,16 @@ class Findings:
 
     def warning(self, kind: str, path: Path, message: str) -> None:
         """Notes what is probably not meant, though a run has a meaning."""
-        self._add(kind, path, message, "warning", is_key=False)
+        if self._warning_count < _WARNINGS_MAX:
+            self._warning_count += 1
+            self._add(kind, path, message, "warning", is_key=False)
 
     def nearest(self, name: str, candidates: Iterable[str]) -> str:
         """Returns `; did you mean 'x'?`, or nothing where no candidate is near."""
         lower = name.lower()
-        near = [each for each in candidates if abs(len(each) - len(name)) <= 3] if self._hints_left else []
+        if not self._hints_left or len(name) > _HINT_CHARS_MAX:
+            return ""
+        near = [each for each in candidates if abs(len(each) - len(name)) <= 3]
         self._hints_left -= len(near) > _FEW
         near.sort(key=lambda each: each[:1].lower() != lower[:1])
         names = {each.lower(): each for each in near[:_CANDIDATES_MAX]}

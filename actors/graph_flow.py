@@ -7,13 +7,18 @@ set on some way to the task. *Certain*: set on all of them; at a join the branch
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Final
 
+from .graph_cycles import components
 from .graph_dominators import postorder
 from .graph_draft import EdgeDraft, Setting, Use, Wiring
 from .graph_findings import Findings
 from .graph_joins import groups_of
 from .graph_model import Group
+
+_ROUNDS_MAX: Final = 20
+"""Times that what is certain may change at a task, on average; loops within loops take one each."""
 
 
 class Names:
@@ -79,8 +84,7 @@ class Flow:
     def check(self, output: Sequence[Setting]) -> None:
         """Notes variables that are read where nothing can have set them, or where it is not certain."""
         self._check_settings(self._initial, 0, 0)
-        possible = self._fixpoint(self._possible_at, 0)
-        certain = self._fixpoint(self._certain_at, self._names.all())
+        possible, certain = self._possible(), self._certain()
         for number, draft in enumerate(self._wiring.drafts):
             can, must = possible[number], certain[number]
             if number not in self._reached:  # another problem already; what could be set anywhere is let pass
@@ -117,30 +121,45 @@ class Flow:
                     text = f"variable {name!r} is not set on any way to here{hint}"
                     self._findings.error("undefined_variable", use.path, text)
 
-    def _fixpoint(self, value_at: Callable[[int, list[int]], int], start: int) -> list[int]:
-        """Computes a set per task until none changes; each can change as often as there are variables at most."""
-        values = [start] * len(self._wiring.names)
+    def _possible(self) -> list[int]:
+        """Computes what can be set: the same for all tasks of a component, each of which leads to each. Linear time."""
+        values = [0] * len(self._wiring.names)
+        for members in reversed(components(self._wiring.successors)):
+            value = 0
+            for number in members:
+                value |= self._first if number in self._entries else 0
+                for source, edge in self._inbound[number]:
+                    if source in self._reached:
+                        value |= values[source] | self._sets[source][edge]
+            for number in members:
+                values[number] = value
+        return values
+
+    def _certain(self) -> list[int]:
+        """Computes what is certain to be set, from everything downwards until nothing changes.
+
+        Where that takes too long, which graphs can be made for, everything is: warnings alone depend on it.
+        """
+        everything = self._names.all()
+        values = [everything] * len(self._wiring.names)
         queue = deque(number for number in self._order if number in self._reached)
         queued = set(queue)
+        steps_left = _ROUNDS_MAX * len(values) + _ROUNDS_MAX
         while queue:
             number = queue.popleft()
             queued.discard(number)
-            value = value_at(number, values)
+            value = self._certain_at(number, values)
             if value == values[number]:
                 continue
+            steps_left -= 1
+            if steps_left < 0:
+                return [everything] * len(values)
             values[number] = value
             for target in self._wiring.successors[number]:
                 if target not in queued and target in self._reached:
                     queued.add(target)
                     queue.append(target)
         return values
-
-    def _possible_at(self, number: int, values: list[int]) -> int:
-        value = self._first if number in self._entries else 0
-        for source, edge in self._inbound[number]:
-            if source in self._reached:
-                value |= values[source] | self._sets[source][edge]
-        return value
 
     def _certain_at(self, number: int, values: list[int]) -> int:
         by_source: dict[int, int] = {}

@@ -79,10 +79,11 @@ class GraphFold:
             case Broken():
                 state.over.clear()
                 broken = state.activations.get(move.id)
-                task = "" if broken is None else broken.task
                 if broken is not None:
                     broken.is_last = False  # it had its go
-                self._fail(task, move.id, move.kind, ErrorInfo(type="GraphError", message=move.message, code=move.kind))
+                self._fail(
+                    move.task, move.id, move.kind, ErrorInfo(type="GraphError", message=move.message, code=move.kind)
+                )
             case Stopped():
                 state.is_stopping = True
                 self._hold_back()
@@ -96,7 +97,8 @@ class GraphFold:
     def _begin(self, move: Began) -> None:
         state = self.state
         state.published += 1
-        scope = state.latest = NOTHING.with_values(move.variables, state.published)
+        scope = NOTHING.with_values(move.variables, state.published)
+        state.latest = Scope(dict(scope.values), dict(scope.versions))
         for task in move.tasks:
             self._activate(task, scope, {}, ())
 
@@ -175,7 +177,8 @@ class GraphFold:
         if move.published:
             state.published += 1
             scope = scope.with_values(move.published, state.published)
-            state.latest = state.latest.with_values(move.published, state.published)
+            state.latest.values.update(move.published)
+            state.latest.versions.update(dict.fromkeys(move.published, state.published))
         for target in edge.targets:
             if self.graph.tasks[target].join:
                 self._arrive(target, ended, scope)

@@ -15,6 +15,7 @@ from .limits import GRAPH_DEPTH_MAX
 _NAME: Final = re.compile(r"(\w[\w.-]*)=")
 _SEPARATORS: Final = re.compile(r"[\s,;]*")
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_QUOTED: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`""", re.DOTALL)
 _OPENING: Final = "[{"
 _CLOSING: Final = "]}"
 
@@ -41,7 +42,7 @@ def parse_inline(text: str) -> list[tuple[str, object]]:
 
 
 def split_action(text: str) -> tuple[str, str]:
-    """Parts what is to be run, which may hold expressions, from its parameters."""
+    """Parts what is to be run, which may hold expressions, from its parameters. Raises InlineInvalid."""
     text = text.strip()
     at = 0
     while at < len(text) and not text[at].isspace():
@@ -50,32 +51,33 @@ def split_action(text: str) -> tuple[str, str]:
 
 
 def expression_end(text: str, at: int) -> int:
-    """Returns the index after the expression that begins here, 0 if none does. Brackets and quotes inside are minded."""
+    """Returns the index after the expression that begins here, 0 if none does. Brackets and quotes inside are minded.
+
+    Raises:
+        InlineInvalid: It has no end.
+    """
     if text.startswith("<%", at):
-        return _close(text, at + 2, "%>")
+        return _close(text, at, "%>")
     if text.startswith("{{", at):
-        return _close(text, at + 2, "}}")
+        return _close(text, at, "}}")
     return 0
 
 
-def _close(text: str, at: int, end: str) -> int:
+def _close(text: str, start: int, end: str) -> int:
+    """Goes on to the end of an expression, or refuses it: trying again from the next character would be quadratic."""
     depth = 0
-    start = at
+    at = start + 2
     while at < len(text):
         char = text[at]
-        if char in "\"'":
-            quote = text.find(char, at + 1)
-            if quote < 0:
-                break
-            at = quote
-        elif depth == 0 and text.startswith(end, at):
+        if quoted := _QUOTED.match(text, at):
+            at = quoted.end()
+            continue
+        if depth == 0 and text.startswith(end, at):
             return at + 2
-        elif char == "{":
-            depth += 1
-        elif char == "}":
-            depth = max(0, depth - 1)
+        if end == "}}" and char in _OPENING + _CLOSING:
+            depth += 1 if char in _OPENING else -1 if depth else 0
         at += 1
-    return text.find(end, start) + 2 if end in text[start:] else 0
+    raise InlineInvalid(f"the expression {_shown(text[start:])} has no {end} at its end")
 
 
 def _skip(text: str, at: int) -> int:

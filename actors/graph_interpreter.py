@@ -30,6 +30,7 @@ from .graph_moves import (
     Started,
     Stopped,
     Took,
+    Why,
 )
 from .graph_state import Activation, ItemsState, State
 from .limits import GRAPH_INSTANT_MAX
@@ -192,7 +193,7 @@ class Interpreter:
         try:
             self._begin_items(task, activation, items)
         except Misfit as misfit:
-            self._break(misfit.kind, str(misfit), activation.id)
+            self._break(misfit.kind, str(misfit), activation)
         is_given_up = items.failed and task.items is not None and task.items.on_failure == "cancel_rest"
         if items.running and not is_given_up:
             return
@@ -221,7 +222,7 @@ class Interpreter:
         try:
             due_at_us = self._next_attempt_at(task, activation, event)
         except Misfit as misfit:
-            self._break(misfit.kind, str(misfit), activation.id)
+            self._break(misfit.kind, str(misfit), activation)
             due_at_us = None
         if due_at_us is None:
             self._complete(task, activation, event)
@@ -267,7 +268,7 @@ class Interpreter:
                 fails=fails,
             )
         )
-        self._take_edges(tooks, misfits)
+        self._take_edges(activation, tooks, misfits)
         if is_unhandled and self.graph.on_unhandled == "fail_fast":
             self._stop("failure")
         elif fails:
@@ -277,7 +278,7 @@ class Interpreter:
         view = self._evaluation.of_end(activation, "skipped", None, None)
         tooks, misfits, fails, _ = self._judged_edges(task, activation, view)
         self._make(Skipped(id=activation.id, task=activation.task))
-        self._take_edges(tooks, misfits)
+        self._take_edges(activation, tooks, misfits)
         if fails:
             self._stop("fail")
 
@@ -304,11 +305,11 @@ class Interpreter:
                 break
         return tooks, misfits, fails, handles
 
-    def _take_edges(self, tooks: list[Took], misfits: list[Misfit]) -> None:
+    def _take_edges(self, activation: Activation, tooks: list[Took], misfits: list[Misfit]) -> None:
         for took in tooks:
             self._make(took)
         for misfit in misfits:
-            self._break(misfit.kind, str(misfit))
+            self._break(misfit.kind, str(misfit), activation)
         if self.state.over:
             self._refuse_over()
 
@@ -369,7 +370,7 @@ class Interpreter:
                 return True
             delay_us = self._evaluation.span_us(task.delay, view, f"{where}.delay")
         except Misfit as misfit:
-            self._break(misfit.kind, str(misfit), activation.id)
+            self._break(misfit.kind, str(misfit), activation)
             return False
         if delay_us:
             self._make(Delayed(id=activation.id, task=activation.task, due_at_us=self._now_us + delay_us))
@@ -382,7 +383,7 @@ class Interpreter:
         try:
             started, ask = attempt_of(self._evaluation, task, activation, now_us=self._now_us)
         except Misfit as misfit:
-            self._break(misfit.kind, str(misfit), activation.id)
+            self._break(misfit.kind, str(misfit), activation)
             if activation.is_live:
                 error = ErrorInfo(type="GraphError", message=str(misfit), code=misfit.kind)
                 self._make(Ended(id=activation.id, task=activation.task, status="failed", error=error))
@@ -394,7 +395,7 @@ class Interpreter:
             try:
                 self._begin_items(task, activation, activation.items)
             except Misfit as misfit:
-                self._break(misfit.kind, str(misfit), activation.id)
+                self._break(misfit.kind, str(misfit), activation)
                 error = ErrorInfo(type="GraphError", message=str(misfit), code=misfit.kind)
                 self._make(Ended(id=activation.id, task=activation.task, status="failed", error=error))
                 return False
@@ -420,15 +421,14 @@ class Interpreter:
             self._asks += asks
 
     # --- the end ----------------------------------------------------------------------------------------
-    def _break(self, kind: str, message: str, activation: int = 0, *, why: str = "broken") -> None:
-        self._make(Broken(id=activation, kind=kind, message=message))
-        self._stop("limit" if why == "limit" else "broken")
+    def _break(self, kind: str, message: str, activation: Activation | None = None, *, why: Why = "broken") -> None:
+        n, task = (0, "") if activation is None else (activation.id, activation.task)
+        self._make(Broken(id=n, task=task, kind=kind, message=message))
+        self._stop(why)
 
-    def _stop(self, why: str) -> None:
+    def _stop(self, why: Why) -> None:
         if not self.state.is_stopping:
-            for known in ("failure", "fail", "broken", "limit"):
-                if why == known:
-                    self._make(Stopped(why=known))
+            self._make(Stopped(why=why))
 
     def _drop(self) -> None:
         """Gives up what only waits, and what runs unless it may finish."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from .graph_cycles import components
-from .graph_draft import Wiring
+from .graph_draft import Setting, Wiring
 from .graph_findings import Findings
 from .graph_model import Group
 
@@ -107,22 +107,27 @@ class Branches:
             )
 
     def _check_writes(self, join: int, regions: list[set[int]]) -> None:
-        """Compares what branches set that do not share the task which sets it."""
+        """Compares what branches set that do not share the task which sets it; once per variable."""
         shared: dict[int, int] = {}
         for region in regions:
             for number in region:
                 shared[number] = shared.get(number, 0) + 1
         writer: dict[str, tuple[int, int]] = {}
+        noted: set[str] = set()
         for branch, region in enumerate(regions):
             for number in sorted(region):
-                if shared[number] == 1:
-                    self._note_writes(join, branch, number, writer)
+                for setting in self._settings(number) if shared[number] == 1 else ():
+                    first, source = writer.setdefault(setting.name, (branch, number))
+                    if first != branch and setting.name not in noted:
+                        noted.add(setting.name)
+                        self._note_write(join, source, setting)
 
-    def _note_writes(self, join: int, branch: int, number: int, writer: dict[str, tuple[int, int]]) -> None:
-        for draft in self._wiring.drafts[number].edges:
-            for setting in draft.settings:
-                first = writer.setdefault(setting.name, (branch, number))
-                if first[0] != branch:
-                    names = self._wiring.names
-                    text = f"{names[first[1]]!r} sets {setting.name!r}, too, on another branch to {names[join]!r}"
-                    self._findings.warning("write_conflict", setting.path, f"{text}; the one that writes last wins")
+    def _settings(self, number: int) -> list[Setting]:
+        found = [setting for draft in self._wiring.drafts[number].edges for setting in draft.settings]
+        self._steps_left -= len(found)
+        return found
+
+    def _note_write(self, join: int, source: int, setting: Setting) -> None:
+        names = self._wiring.names
+        text = f"{names[source]!r} sets {setting.name!r}, too, on another branch to {names[join]!r}"
+        self._findings.warning("write_conflict", setting.path, f"{text}; the one that writes last wins")

@@ -28,6 +28,7 @@ KINDS: Final = {
     "unconditional_cycle": "A cycle of transitions without conditions: nothing but a limit ends it.",
     "items_without_action": "`with` on a task that runs neither a step nor a workflow.",
     "expression_syntax": "A text in `{{ }}` or `<% %>` that is no expression.",
+    "yaql_not_translatable": "YAQL in `<% %>` that has no exact translation; the message says which part.",
     "expression_unknown_function": "An expression that calls a function which does not exist.",
     "undefined_variable": "A variable that nothing sets on any way to where it is read.",
     "maybe_undefined": "A variable that is set on some ways to where it is read, and not on others.",

@@ -17,6 +17,9 @@ TaskStatus = Literal["succeeded", "failed", "timeout", "skipped", "cancelled"]
 
 FinalStatus = Literal["succeeded", "failed", "cancelled"]
 
+Why = Literal["failure", "fail", "broken", "cancel", "limit"]
+"""Why nothing new starts."""
+
 FAILURES: Final = frozenset({"failed", "timeout", "cancelled"})
 """Ends that an edge has to handle."""
 
@@ -109,6 +112,7 @@ class Broken(_Move, frozen=True, kw_only=True, tag="broken"):
 
     id: int = 0
     """The activation concerned; 0 for none."""
+    task: str = ""
     kind: str
     """`expression_error`, `value_limit`, `iteration_limit`, `activation_limit`, `duration_limit`, `items_limit`, `input`."""
     message: str
@@ -117,7 +121,7 @@ class Broken(_Move, frozen=True, kw_only=True, tag="broken"):
 class Stopped(_Move, frozen=True, kw_only=True, tag="stopped"):
     """Nothing new starts any more; what runs may end."""
 
-    why: Literal["failure", "fail", "broken", "cancel", "limit"]
+    why: Why
 
 
 class Finished(_Move, frozen=True, kw_only=True, tag="finished"):

@@ -58,10 +58,11 @@ class Reads:
     def expression(self, path: Path, text: str) -> Expression | None:
         """Returns the expression that the whole text is; None after an error."""
         try:
-            expression = expression_of(text)
+            source = expression_of(text).source
         except ExpressionInvalid as invalid:
             self._blame(path, text, invalid)
             return None
+        expression = self.findings.parsed.setdefault(source, Expression(source))
         return expression if self._is_sound(path, text, expression) else None
 
     def _whole(self, path: Path, value: object) -> Template:
@@ -82,7 +83,8 @@ class Reads:
         except ExpressionInvalid as invalid:
             self._blame(path, text, invalid)
             return BROKEN
-        sound = [self._is_sound(path, text, expression) for _, expression in expressions]
+        parsed = self.findings.parsed
+        sound = [self._is_sound(path, text, parsed.setdefault(each.source, each)) for _, each in expressions]
         return template if all(sound) else BROKEN
 
     def _is_sound(self, path: Path, text: str, expression: Expression) -> bool:

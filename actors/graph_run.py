@@ -21,7 +21,7 @@ from .graph_carry import Carry, packed, unpacked
 from .graph_definition import Definition
 from .graph_events import Beginning, Cancelled, DelayEnded, GoOn, GraphEvent, TimeUp
 from .graph_interpreter import Interpreter
-from .graph_model import Graph, HookAction, TimerAction
+from .graph_model import Graph
 from .graph_moves import Delayed, Ended, Finished, Move, Stopped, decode_moves, encode_moves
 from .graph_state import State
 from .graph_work import Work, end_of
@@ -65,7 +65,7 @@ class GraphRun:
         run = {"id": execution.key.run, "workflow": execution.key.workflow, "app": execution.app}
         self._interpreter: Final = Interpreter(self._graph, state, run=run)
         self._interpreter.results.update(results)
-        self._work: Final[dict[tuple[int, int | None], asyncio.Task[None]]] = {}
+        self._works: Final[dict[tuple[int, int | None], Work]] = {}
         self._delays: Final[dict[int, LoopTimer]] = {}
         self._limit: LoopTimer | None = None
         self._news: Final = asyncio.Event()
@@ -102,7 +102,7 @@ class GraphRun:
             self._news.clear()
 
     def _stop(self) -> None:
-        for work in self._work.values():
+        for work in self._works.values():
             work.cancel()
         for timer in self._delays.values():
             timer.cancel()
@@ -145,7 +145,7 @@ class GraphRun:
             self._unsaid = None
             execution.decide(recorded)
             return moves, interpreter.replay(event, moves), True
-        interpreter.is_holding = execution.records >= GRAPH_RECORDS_HOLD
+        interpreter.is_holding = execution.records >= (GRAPH_RECORDS_HOLD if self._is_busy() else GRAPH_RECORDS)
         moves, asks = interpreter.advance(event, now_us=execution.loop.now_us)
         raw, definition = encode_moves(moves), None if self._unsaid is None else self._unsaid.raw
         self._unsaid = None
@@ -184,8 +184,8 @@ class GraphRun:
 
     def _drop(self, activation: int) -> None:
         """Gives up what an activation has under way."""
-        for key in [key for key in self._work if key[0] == activation]:
-            self._work.pop(key).cancel()
+        for key in [key for key in self._works if key[0] == activation]:
+            self._works.pop(key).cancel()
         delay = self._delays.pop(activation, None)
         if delay is not None:
             delay.cancel()
@@ -231,7 +231,8 @@ class GraphRun:
             filled=None if not is_replayed else self._filled,
         )
         key = (ask.activation, ask.index)
-        self._work[key] = self._execution.loop.create_task(self._perform(key, work))
+        self._works[key] = work
+        work.doing = self._execution.loop.create_task(self._perform(key, work))
 
     def _filled(self, ask: Ask) -> Ask:
         return self._interpreter.filled(ask, now_us=self._execution.loop.now_us)
@@ -242,7 +243,7 @@ class GraphRun:
         except Exception as error:  # noqa: BLE001  as in `_advance`
             self._fail(error)
         else:
-            self._work.pop(key, None)
+            self._works.pop(key, None)
             self._advance(event)
 
     # --- links ------------------------------------------------------------------------------------------
@@ -250,11 +251,11 @@ class GraphRun:
         """Tells whether the log should begin anew: it is long, and nothing is under way that a new link cannot wait for."""
         if self._execution.records < GRAPH_RECORDS or self._execution.cancel_reason is not None:
             return False
-        state = self._interpreter.state
-        return all(
-            a.phase != "running" or isinstance(self._graph.tasks[a.task].action, (TimerAction, HookAction))
-            for a in state.activations.values()
-        ) and not any(a.items is not None for a in state.activations.values())
+        return not self._is_busy()
+
+    def _is_busy(self) -> bool:
+        """Tells whether steps or children are under way, or items of a task."""
+        return any(not work.is_a_wait for work in self._works.values())
 
     def _packed(self) -> Carry:
         return packed(

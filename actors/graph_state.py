@@ -117,8 +117,8 @@ class State(msgspec.Struct, kw_only=True):
     """Activations by task, so far."""
     statuses: dict[str, TaskStatus] = {}
     """Of each task's activation that has ended last."""
-    latest: Scope = NOTHING
-    """Each variable as it was published last, by any branch."""
+    latest: Scope = msgspec.field(default_factory=Scope)
+    """Each variable as it was published last, by any branch; the state's own."""
     activated: int = 0
     """Activations so far; the newest one's id."""
     published: int = 0

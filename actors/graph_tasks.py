@@ -6,6 +6,7 @@ import re
 from typing import Final, Literal, cast
 
 from .graph_draft import Use
+from .graph_expression import Expression
 from .graph_fields import Fields
 from .graph_findings import Findings, shown
 from .graph_inline import InlineInvalid, parse_inline, split_action
@@ -43,6 +44,9 @@ _BELONGS: Final = {
 _RETRY_FIELDS: Final = ("count", "when", "delay", "backoff", "cap", "jitter")
 _ITEMS_FIELDS: Final = ("items", "concurrency", "on_failure")
 _ITEM_NAMES: Final = re.compile(r"\s*((?:[A-Za-z_]\w*)(?:(?:\s*,\s*|\s+)[A-Za-z_]\w*)*)\s+in\s+(.*)", re.DOTALL)
+_ALWAYS: Final = Expression("true")
+"""Of a retry, for which no condition means something else."""
+
 _FOREVER: Final = Attempts(count=None, delay=Template(1), backoff="exponential", cap_us=300 * 1_000_000)
 """`retry: forever`."""
 
@@ -69,7 +73,7 @@ def read_task(fields: Fields, name: str, *, default_step: str = "") -> Task:
 
 def task_fields(findings: Findings, path: Path, value: object, known: tuple[str, ...], uses: list[Use]) -> Fields:
     """Begins to read a task; null is one without fields."""
-    what = f"task {path[-1]!r}"
+    what = f"task {shown(path[-1])}"
     return Fields(findings, path, {} if value is None else value, what=what, known=known, uses=uses)
 
 
@@ -99,7 +103,7 @@ def _action(fields: Fields, kind: str, default_step: str) -> Action | None:
             return _step(fields, kind)
         case "workflow":
             return ChildAction(
-                workflow=fields.filled_text("workflow"),
+                workflow=fields.token_or_template("workflow"),
                 app=fields.token("app"),
                 input=_input(fields),
                 timeout_us=fields.duration("timeout"),
@@ -107,7 +111,7 @@ def _action(fields: Fields, kind: str, default_step: str) -> Action | None:
         case "wait":
             return TimerAction(span=fields.span("wait") or BROKEN)
         case "hook":
-            return HookAction(name=fields.filled_text("hook"), timeout_us=fields.duration("timeout"))
+            return HookAction(name=fields.token_or_template("hook"), timeout_us=fields.duration("timeout"))
         case _ if default_step:
             return _step_of(fields, Template(default_step), _input(fields))
         case _:
@@ -118,19 +122,17 @@ def _action(fields: Fields, kind: str, default_step: str) -> Action | None:
 
 def _step(fields: Fields, kind: str) -> StepAction:
     """Reads a step with its inline parameters, which replace `input` as they do in Orquesta."""
-    text = fields.text(kind)
-    head, rest = split_action(text)
-    if not head:
-        fields.bad(kind, "write the name of a step, or an expression for one")
-    name = fields.reads.template(fields.at(kind), head) if head else BROKEN
-    if not rest:
-        return _step_of(fields, name, _input(fields))
-    given = _input(fields)
     try:
+        head, rest = split_action(fields.text(kind))
         parameters = dict(parse_inline(rest))
     except InlineInvalid as invalid:
         fields.findings.error("bad_type", fields.at(kind), str(invalid))
-        return _step_of(fields, name, given)
+        return _step_of(fields, BROKEN, _input(fields))
+    if not head:
+        fields.bad(kind, "write the name of a step, or an expression for one")
+    name = fields.reads.template(fields.at(kind), head) if head else BROKEN
+    if not parameters:
+        return _step_of(fields, name, _input(fields))
     if fields.has("input"):
         text = f"input is not used: {kind} has parameters of its own; leave one of the two out"
         fields.findings.warning("bad_combination", fields.at("input"), text)
@@ -238,7 +240,7 @@ def _attempts(fields: Fields, kind: str) -> Attempts | None:
     is_endless = inner.values.get("count") == "forever"
     return Attempts(
         count=None if is_endless else inner.whole_or_expression("count", low=0, high=RETRIES_MAX),
-        when=inner.condition("when"),
+        when=_ALWAYS if inner.values.get("when") is True else inner.condition("when"),
         delay=_retry_delay(inner),
         backoff=cast(
             "Literal['fixed', 'linear', 'exponential']",

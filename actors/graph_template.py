@@ -15,7 +15,7 @@ from .graph_problem import Path
 from .graph_tokens import tokens
 from .graph_values import written
 from .graph_yaql import yaql_end
-from .limits import GRAPH_DEPTH_MAX
+from .limits import GRAPH_DEPTH_MAX, GRAPH_EXPRESSION_BYTES_MAX
 
 _Fill: TypeAlias = Callable[[View, Budget], object]
 _Part: TypeAlias = str | Expression
@@ -150,6 +150,8 @@ def _end(source: str, start: int) -> int:
     try:
         for token in tokens(source, start):
             place = token.at + len(token.source)
+            if place - start > GRAPH_EXPRESSION_BYTES_MAX + 2:
+                break
             if token.source == "{":
                 depth += 1
             elif token.source == "}":
@@ -159,7 +161,10 @@ def _end(source: str, start: int) -> int:
     except ExpressionInvalid:
         # Whatever is wrong in it is told when the expression is parsed; it ends where it seems to.
         return source.find("}}", place)
-    return -1
+    else:
+        return -1
+    reason = f"{{{{ has no }}}} within the {GRAPH_EXPRESSION_BYTES_MAX} bytes that an expression may have"
+    raise ExpressionInvalid(reason, column=start - 1)
 
 
 def _texts(value: object, path: Path) -> Iterator[tuple[Path, str]]:

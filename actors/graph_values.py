@@ -17,6 +17,9 @@ WHOLE_MIN: Final = -(2**63)
 WHOLE_MAX: Final = 2**63 - 1
 """Whole numbers that arithmetic may make: what every JSON reader with 64 bits takes."""
 
+_LARGEST: Final = 2**64 - 1
+"""What may come from outside: the largest that messages can carry."""
+
 _KINDS: Final[dict[type, str]] = {
     type(None): "null",
     bool: "a boolean",
@@ -165,16 +168,21 @@ def weigh(value: object, budget: Budget, depth: int = 0) -> None:
         parts = cast("list[object]", value)
         if sort is dict:
             fields = cast("dict[str, object]", value)
+            if not all(type(key) is str for key in fields):
+                raise ExpressionError("the value is not JSON")
             budget.make(sum(map(len, fields)))
             parts = [*fields.values()]
         budget.make(1 + len(parts))
-        for part in parts:
+        for part in parts:  # leaves are looked at here: a call for each would take longer than all the rest
             if type(part) is str:
                 budget.make(len(part))
-            elif part is not None and type(part) is not bool:
+            elif type(part) is int:
+                if not WHOLE_MIN <= part <= _LARGEST:
+                    raise ExpressionError("the number does not fit into 64 bits")
+            elif part is not None and type(part) is not bool and type(part) is not float:
                 weigh(part, budget, depth + 1)
     elif sort is int:
-        if not WHOLE_MIN <= cast("int", value) <= 2 * WHOLE_MAX + 1:
+        if not WHOLE_MIN <= cast("int", value) <= _LARGEST:
             raise ExpressionError("the number does not fit into 64 bits")
     elif sort not in _KINDS:
         raise ExpressionError("the value is not JSON")

@@ -37,7 +37,7 @@ class Work:
         filled: On replay: evaluates name and arguments where the log was cut off before it had them.
     """
 
-    __slots__ = ("action", "activation", "ask", "execution", "filled", "task")
+    __slots__ = ("activation", "ask", "doing", "execution", "filled", "task")
 
     def __init__(
         self,
@@ -53,6 +53,17 @@ class Work:
         self.activation = activation
         self.task = task
         self.filled = filled
+        self.doing: asyncio.Task[None] | None = None
+
+    @property
+    def is_a_wait(self) -> bool:
+        """Tells whether a new link of the run can go on waiting for it."""
+        return self.ask.index is None and isinstance(self.ask.action, (TimerAction, HookAction))
+
+    def cancel(self) -> None:
+        """Gives it up."""
+        if self.doing is not None:
+            self.doing.cancel()
 
 
 async def end_of(work: Work) -> ActionEnded:

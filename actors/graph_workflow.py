@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from .errors import InvalidName
+from .graph_builder import Graph
 from .graph_carry import Carry
 from .graph_definition import Definition
 from .graph_run import run_graph
@@ -43,6 +44,11 @@ class GraphWorkflow(Workflow[..., Any]):
         self.code_hash = definition.hash
         self.__doc__ = graph.description or f"Graph {name!r}."
         self.__name__ = name
+
+    @classmethod
+    def of(cls, graph: Graph) -> GraphWorkflow:
+        """Makes a workflow of what the builder has built. Raises GraphInvalid."""
+        return cls(Definition.of(graph.definition(), name=graph.name), name=graph.name, version=graph.version)
 
     def __repr__(self) -> str:
         return f"<graph {self.name!r}>"

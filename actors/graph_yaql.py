@@ -1,7 +1,7 @@
 """YAQL, the language of `<% … %>`: translated into our own expressions where that is exact, refused with the reason elsewhere.
 
-Exact means: wherever the translation has a value, YAQL has the same one. Where YAQL is looser with what it finds at run time
-(a key of every element of a list, null as the least number), the translation fails with a clear error instead.
+Exact means: where both have a value, it is the same one. Where YAQL is looser with what it finds at run time (a key of every
+element of a list, null as the least number), the translation fails with a clear error instead.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ def translate(source: str) -> str:
     if not (inner.startswith("<%") and inner.endswith("%>") and len(inner) >= 4):
         raise ExpressionInvalid("YAQL stands between <% and %>")
     start = source.index("<%") + 2
-    parser = _Parser([*yaql_tokens(source, start, source.rindex("%>"))], len(source))
-    return parser.whole()
+    end = source.rindex("%>")
+    return _Parser(yaql_tokens(source, start, end), end).whole()
 
 
 def yaql_tokens(source: str, start: int, end: int) -> list[_Token]:

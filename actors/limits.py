@@ -167,6 +167,9 @@ GRAPH_EXPRESSION_CHAIN_MAX: Final = 128
 GRAPH_STEPS_MAX: Final = 10_000
 """Nodes evaluated and elements touched by one expression: some 5 ms."""
 
+GRAPH_PROGRAMS_MAX: Final = 1_024
+"""Expressions kept compiled, some 10 KiB each: tasks of a graph use the same few, and each run reads its definition anew."""
+
 GRAPH_MADE_MAX: Final = 1024 * 1024
 """Characters and elements that one expression makes."""
 

@@ -11,6 +11,8 @@ from typing import Any, cast
 import msgspec
 
 from .errors import DefinitionError
+from .graph_builder import Graph
+from .graph_workflow import GraphWorkflow
 from .step import Step
 from .workflow import Workflow
 
@@ -31,7 +33,7 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
     """Of steps that `Step.options` has given another queue."""
 
     @classmethod
-    def of(cls, *definitions: Workflow[..., Any] | Step[..., Any]) -> Registry:
+    def of(cls, *definitions: Workflow[..., Any] | Step[..., Any] | Graph) -> Registry:
         """Collects the definitions given. Raises RegistrationError when two have one name."""
         registry = cls()
         for definition in definitions:
@@ -58,19 +60,25 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
     def add_module(self, module: ModuleType) -> None:
         """Collects the workflows and steps that a module's namespace holds."""
         for value in cast("list[object]", list(vars(module).values())):
-            if isinstance(value, (Workflow, Step)):
-                self.add(cast("Workflow[..., Any] | Step[..., Any]", value))
+            if isinstance(value, (Workflow, Step, Graph)):
+                self.add(cast("Workflow[..., Any] | Step[..., Any] | Graph", value))
 
     def with_engine(self, definitions: Iterable[Workflow[..., Any]]) -> Registry:
         """Returns a registry that knows the engine's own workflows, too (`engine.ENGINE_WORKFLOWS`)."""
         return msgspec.structs.replace(self, workflows={**self.workflows, **{one.name: one for one in definitions}})
 
-    def add(self, definition: Workflow[..., Any] | Step[..., Any]) -> None:
-        """Adds one definition.
+    def add(self, definition: Workflow[..., Any] | Step[..., Any] | Graph) -> None:
+        """Adds one definition; a graph is a workflow.
 
         Raises:
-            RegistrationError: Its name is taken by another, or no JSON can fit one of its parameters or its result.
+            RegistrationError: Its name is taken by another, a graph is not valid, or no JSON can fit one of its parameters or
+                its result.
         """
+        if isinstance(definition, Graph):
+            try:
+                definition = GraphWorkflow.of(definition)
+            except DefinitionError as error:
+                raise RegistrationError(str(error)) from error
         if isinstance(definition, Step):
             if definition.fallback is not None:
                 self.add(definition.fallback)
@@ -114,6 +122,8 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
 
 def _is_same(one: Workflow[..., Any] | Step[..., Any], other: Workflow[..., Any] | Step[..., Any]) -> bool:
     """Tells whether a function was decorated twice with the same options: either will do."""
+    if isinstance(one, GraphWorkflow) and isinstance(other, GraphWorkflow):
+        return one.code_hash == other.code_hash
     return one.function is other.function and _options(one) == _options(other)
 
 

@@ -43,6 +43,11 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     codes: frozenset[str] | None = None
     """Where given, what fails with another code is not tried again: the engine's own steps."""
 
+    @property
+    def is_exponential(self) -> bool:
+        """Whether delays are 1 s, 2 s, 4 s …, and no function of the user's."""
+        return self.compute is _exponential
+
     @classmethod
     def build(
         cls,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, cast, final
 
 import msgspec
@@ -208,7 +208,7 @@ class Signature:
     def _bind(
         self, args: Sequence[object], kwargs: Mapping[str, object]
     ) -> tuple[Sequence[object], Mapping[str, object]]:
-        self._check_names(len(args), kwargs)
+        self.check_names(len(args), kwargs)
         named = dict(kwargs)
         positional = list(args)
         for name in self._by_position[len(args) :]:
@@ -217,8 +217,12 @@ class Signature:
             positional.append(named.pop(name))
         return positional, {name: named[name] for name in sorted(named)}
 
-    def _check_names(self, count: int, names: Mapping[str, object]) -> None:
-        """Raises InvalidValue unless so many positional arguments and these names make a call."""
+    def check_names(self, count: int, names: Collection[str]) -> None:
+        """Checks that so many positional arguments and these names make a call; looks at no value.
+
+        Raises:
+            InvalidValue: One is missing, unexpected or given twice; names the parameter.
+        """
         if count > self._most:
             takes = f"at most {self._most}" if self._most else "none"
             raise InvalidValue(f"arguments of {self.what}", f"takes {takes} by position, got {count}")
@@ -263,7 +267,7 @@ class Signature:
             raw_kwargs = {} if kwargs is None or bytes(kwargs) == b"null" else _RAW_TABLE.decode(kwargs)
         except USER_ERRORS as error:
             raise InvalidValue(f"arguments of {self.what}", misfit(error)) from error
-        self._check_names(len(raw_args), raw_kwargs)
+        self.check_names(len(raw_args), raw_kwargs)
         positional: list[object] = []
         for index, raw in enumerate(raw_args):
             name = self._name_at(index)

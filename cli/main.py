@@ -22,6 +22,7 @@ from . import (
     dev,
     doctor,
     exits,
+    graph,
     hooks,
     init,
     output,
@@ -73,6 +74,7 @@ app.add_typer(hooks.app, name="hooks")
 app.command()(query.query)
 app.command()(update.update)
 app.add_typer(schedules.app, name="schedules")
+app.add_typer(graph.app, name="graph")
 app.command()(queues.queues)
 app.command()(workers.workers)
 app.add_typer(dead.app, name="dead")

@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import Any, TypeAlias, cast
 
+from ..actors.graph_builder import Graph
+from ..actors.graph_workflow import GraphWorkflow
 from ..actors.registry import RegistrationError, Registry
 from ..actors.step import Step
 from ..actors.workflow import Call, Workflow
 from .modules import load
 
-Definition: TypeAlias = Workflow[..., Any] | Step[..., Any] | ModuleType | str
-"""A workflow, a step, or a module (or its name) with all that its namespace holds."""
+Definition: TypeAlias = Workflow[..., Any] | Step[..., Any] | Graph | ModuleType | str
+"""A workflow, a graph, a step, or a module (or its name) with all that its namespace holds."""
 
 
 def collect(definitions: Iterable[Definition]) -> Registry:
@@ -51,8 +53,10 @@ def workflow_of(call: Call[Any]) -> Workflow[..., Any]:
     """
     found: list[Workflow[..., Any]] = []
     for module in list(sys.modules.values()):
-        for value in list(getattr(module, "__dict__", {}).values()):
-            if type(value) is Workflow and not any(value is known for known in found):
+        for listed in list(getattr(module, "__dict__", {}).values()):
+            is_built = isinstance(listed, Graph) and listed.name == call.workflow
+            value = GraphWorkflow.of(listed) if is_built else listed
+            if isinstance(value, Workflow) and not any(value is known for known in found):
                 workflow = cast("Workflow[..., Any]", value)
                 if workflow.name == call.workflow:
                     found.append(workflow)

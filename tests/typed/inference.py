@@ -10,6 +10,8 @@ from typing import Any, assert_type
 from jetrun.actors import (
     Call,
     ChildHandle,
+    Graph,
+    GraphRetry,
     HookStream,
     Saga,
     Schedule,
@@ -272,3 +274,31 @@ async def asking(client: Client) -> None:
 
 
 takes_definitions(billing, count.options(timeout="5s", on_failure={}))
+
+
+patient: GraphRetry = {"count": "forever", "delay": "1s", "backoff": "linear", "cap": 60}
+
+deploy = (
+    Graph("deploy", version=2, tags=["ci"])
+    .input("order_id")
+    .input("count", default=3)
+    .step(charge, input={"order_id": "{{ ctx.order_id }}", "cents": 5}, retry=patient, timeout="5s")
+    .step(count, name="words", input=[["a"]], after=[charge, "order"], after_any={"charge"}, on_failure="retry")
+    .step("other", with_items="x in {{ ctx.xs }}", concurrency=2, retry="forever", delay=1.5, queue="slow")
+    .child(order, input="{{ ctx.arguments }}", after=(name for name in ("words", "charge")))
+    .wait("1h", name="pause", after=[order])
+    .hook(approval, timeout=5, on_failure="continue")
+    .output(total="{{ ctx.charge }}")
+    .limits(duration="1d", iterations=5)
+    .options(on_unhandled="drain")
+)
+outer = Graph("outer").child(deploy, input={"order_id": 1}).step(charge, input=["o-1", 1], after=[deploy])
+
+
+async def graphs(client: Client) -> None:
+    assert_type(deploy, Graph)
+    assert_type(deploy.call(order_id="o-1"), Call[Any])
+    assert_type(deploy.definition(), dict[str, object])
+    assert_type(deploy.to_yaml(), str)
+    assert_type((await client.start(outer.call(), run_id="g-1")).run_id, str)
+    print([problem.message for problem in deploy.check()])

@@ -40,9 +40,10 @@ def mypy(path: Path) -> list[int]:
     return sorted({int(line) for line, _ in found})
 
 
-def pyright(path: Path) -> list[int]:
+def pyright(path: Path, **options: str) -> list[int]:
     """Returns the lines that pyright refuses."""
     config = {
+        **options,
         "include": [path.name],
         "extraPaths": [str(ROOT / ".dev")],
         "typeCheckingMode": "strict",
@@ -77,3 +78,17 @@ def test_wrong_code_is_refused_line_by_line(checker: Callable[[Path], list[int]]
     path.write_text(MISUSE.read_text())
 
     assert checker(path) == wrong_lines()
+
+
+def test_a_dropped_builder_result_is_refused_by_those_who_ask(tmp_path: Path) -> None:
+    """The way of pyright that docs/graphs-in-python.md names finds the statement that changes nothing."""
+    path = tmp_path / "deploy.py"
+    path.write_text(
+        "from jetrun.actors import Graph\n\n"
+        'deploy = Graph("deploy").step("build")\n'
+        'deploy.step("test", after=["build"])\n'
+        'deploy = deploy.step("notify")\n'
+    )
+
+    assert pyright(path) == []
+    assert pyright(path, reportUnusedCallResult="error") == [4]

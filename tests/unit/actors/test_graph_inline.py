@@ -1,5 +1,8 @@
 """Inline parameters: what Orquesta's definitions write after an action's name, and in `publish`."""
 
+import contextlib
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -86,8 +89,21 @@ def test_any_text_is_read_or_refused(text: str) -> None:
     """A definition of a stranger gives one clear error, never another exception."""
     try:
         found = parse_inline(text)
+        split_action(text)
     except InlineInvalid as invalid:
-        assert "\n" not in str(invalid)
+        reason = str(invalid)
+        assert "\n" not in reason
     else:
         assert all(name for name, _ in found)
-    split_action(text)
+
+
+@pytest.mark.parametrize("piece", ["{{", "<%", "{{ '", "{{ { }}", "a={{ }} ", "a='", "[", "a=[", 'a="{{"', "a=[' "])
+def test_a_text_made_to_be_slow_is_read_soon(piece: str) -> None:
+    """A reader that tries again from each character takes hours for a mebibyte."""
+    text = piece * (1_000_000 // len(piece))
+    began = time.process_time()
+    for read in (parse_inline, split_action):
+        with contextlib.suppress(InlineInvalid):
+            read(text)
+
+    assert time.process_time() - began < 3

@@ -99,7 +99,7 @@ ERRORS = {
         "bad_type",
         "tasks.a.timeout",
     ),
-    "input a text": ("tasks: {a: {action: x, input: hello}}", "bad_type", "tasks.a.input"),
+    "input of a step a text": ("tasks: {a: {action: x, input: hello}}", "bad_type", "tasks.a.input"),
     "input a number": ("tasks: {a: {action: x, input: 5}}", "bad_type", "tasks.a.input"),
     "delay negative": ("tasks: {a: {delay: -1}}", "limit_out_of_range", "tasks.a.delay"),
     "delay true": ("tasks: {a: {delay: true}}", "bad_type", "tasks.a.delay"),
@@ -107,6 +107,8 @@ ERRORS = {
     "wait a list": ("tasks: {a: {wait: [5]}}", "bad_type", "tasks.a.wait"),
     "wait null": ("tasks: {a: {wait: }}", "bad_type", "tasks.a.wait"),
     "hook empty": ("tasks: {a: {hook: ''}}", "bad_type", "tasks.a.hook"),
+    "workflow with spaces": ("tasks: {a: {workflow: a b}}", "bad_name", "tasks.a.workflow"),
+    "hook with dots": ("tasks: {a: {hook: a.b}}", "bad_name", "tasks.a.hook"),
     "workflow a number": ("tasks: {a: {workflow: 5}}", "bad_type", "tasks.a.workflow"),
     "run_if text": ("tasks: {a: {run_if: 'yes'}}", "bad_type", "tasks.a.run_if"),
     "match": ("tasks: {a: {match: any}}", "bad_value", "tasks.a.match"),
@@ -280,6 +282,11 @@ ERRORS = {
         "expression_unknown_function",
         "tasks.a.input.a",
     ),
+    "YAQL without translation": (
+        "tasks: {a: {action: x, input: {a: '<% $.b %>'}}}",
+        "yaql_not_translatable",
+        "tasks.a.input.a",
+    ),
     "half a condition": (
         "tasks: {a: {next: [{when: '{{ true }} and {{ false }}'}]}}",
         "expression_syntax",
@@ -360,14 +367,18 @@ WARNINGS = {
         "tasks.b.action",
     ),
     "set on one branch to a join of one": (
-        "tasks: {a: {next: [{do: 'b, c'}]}, b: {next: [{publish: v=1, do: d}]}, c: {next: [{do: d}]},"
-        " d: {join: 1, action: 'x v={{ ctx.v }}'}}",
+        (
+            "tasks: {a: {next: [{do: 'b, c'}]}, b: {next: [{publish: v=1, do: d}]}, c: {next: [{do: d}]},"
+            " d: {join: 1, action: 'x v={{ ctx.v }}'}}"
+        ),
         "maybe_undefined",
         "tasks.d.action",
     ),
     "set in the loop": (
-        "tasks: {a: {next: [{do: b}]},"
-        " b: {action: 'x v={{ ctx.v }}', next: [{when: '{{ failed() }}', publish: v=1, do: b}]}}",
+        (
+            "tasks: {a: {next: [{do: b}]},"
+            " b: {action: 'x v={{ ctx.v }}', next: [{when: '{{ failed() }}', publish: v=1, do: b}]}}"
+        ),
         "maybe_undefined",
         "tasks.b.action",
     ),
@@ -382,8 +393,10 @@ WARNINGS = {
         "steps.c.input.x",
     ),
     "both write": (
-        "tasks: {a: {next: [{do: 'b, c'}]}, b: {next: [{publish: v=1, do: d}]}, c: {next: [{publish: v=2, do: d}]},"
-        " d: {join: all}}",
+        (
+            "tasks: {a: {next: [{do: 'b, c'}]}, b: {next: [{publish: v=1, do: d}]}, c: {next: [{publish: v=2, do: d}]},"
+            " d: {join: all}}"
+        ),
         "write_conflict",
         "tasks.c.next[0].publish",
     ),
@@ -393,8 +406,10 @@ WARNINGS = {
         "steps.b.publish",
     ),
     "ambiguous": (
-        "tasks: {a: {next: [{do: 'b, c, e'}]}, b: {next: [{do: d}]}, c: {next: [{do: d}]}, d: {next: [{do: f}]},"
-        " e: {next: [{do: f}]}, f: {join: all}}",
+        (
+            "tasks: {a: {next: [{do: 'b, c, e'}]}, b: {next: [{do: d}]}, c: {next: [{do: d}]}, d: {next: [{do: f}]},"
+            " e: {next: [{do: f}]}, f: {join: all}}"
+        ),
         "join_ambiguous",
         "tasks.f.join",
     ),
