@@ -88,7 +88,7 @@ class Interpreter:
         for move in moves:
             self._fold.apply(move)
             asks += self._asks_of(move)
-            if isinstance(move, (Ended, Delayed)):
+            if isinstance(move, (Ended, Delayed, Started)):
                 self.results.pop(move.id, None)
         return asks
 

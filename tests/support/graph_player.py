@@ -41,11 +41,19 @@ class Player:
 
     Args:
         definition: A text, or data.
+        links_every: After so many events each, the run continues as new; 0 for never.
     """
 
     def __init__(
-        self, definition: str | dict[str, Any], given: dict[str, Any] | None = None, *, start: Iterable[str] = ()
+        self,
+        definition: str | dict[str, Any],
+        given: dict[str, Any] | None = None,
+        *,
+        start: Iterable[str] = (),
+        links_every: int = 0,
     ) -> None:
+        self._links_every = links_every
+        self._taken = 0
         self.graph = Definition.of(definition).graph
         self.interpreter = Interpreter(self.graph, State(), run=RUN)
         self._replayed = Interpreter(self.graph, State(), run=RUN)
@@ -62,14 +70,14 @@ class Player:
     # --- acts ------------------------------------------------------------------------------------
     def take(self, event: GraphEvent) -> list[str]:
         """Takes an event in; returns the tasks that have begun of it."""
+        if self._links_every and self._taken and self._taken % self._links_every == 0:
+            self._continue_as_new()
+        self._taken += 1
         moves, asks = self.interpreter.advance(event, now_us=self.now_us)
         self.moves += moves
         self.asked += asks
         self._check(event, moves, asks)
-        live = self.interpreter.state.activations
-        self.asks = [
-            ask for ask in [*self.asks, *asks] if ask.activation in live and live[ask.activation].phase == "running"
-        ]
+        self.asks = [ask for ask in [*self.asks, *asks] if self._is_open(ask)]
         return [move.task for move in moves if isinstance(move, Started) and move.attempt == 1]
 
     def end(
@@ -193,6 +201,10 @@ class Player:
     def _newest(self, task: str, past: frozenset[int]) -> int:
         return max((n for n in past if self.born[n].task == task), default=0)
 
+    def _is_open(self, ask: Ask) -> bool:
+        activation = self.state.activations.get(ask.activation)
+        return activation is not None and (activation.phase, activation.attempt) == ("running", ask.attempt)
+
     # --- what must agree --------------------------------------------------------------------------------
     def _check(self, event: GraphEvent, moves: list[Move], asks: list[Ask]) -> None:
         raw = encode_moves(moves)
@@ -209,9 +221,17 @@ class Player:
         assert [*map(_place, again)] == [*map(_place, asks)], "a replay asks for something else"
         if self.has_ended:
             return
+        assert self._carried() == (self.state, self.interpreter.results), "a carry loses something"
+
+    def _carried(self) -> tuple[State, dict[int, dict[int, object]]]:
+        """Packs where it stands, and unpacks it as the next link of a chain does."""
         carry = packed(self.state, msgspec.Raw(b"{}"), started_at_us=1, results=self.interpreter.results)
-        state, results = unpacked(_CARRIES.decode(msgspec.json.encode(carry)))
-        assert (state, results) == (self.state, self.interpreter.results), "a carry loses something"
+        return unpacked(_CARRIES.decode(msgspec.json.encode(carry)))
+
+    def _continue_as_new(self) -> None:
+        state, results = self._carried()
+        self.interpreter = Interpreter(self.graph, state, run=RUN)
+        self.interpreter.results.update(results)
 
 
 def _place(ask: Ask) -> tuple[int, int | None, int, str]:
