@@ -5,6 +5,7 @@ Every failure is a `Misfit`: it breaks the run, and says which place of the defi
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -73,7 +74,7 @@ class Evaluation:
             result=result,
             status=status,
             error=None if error is None else {"type": error.type, "message": error.message, "code": error.code},
-            statuses=self._statuses,
+            statuses=ChainMap({activation.task: status}, self._statuses),
             attempt=activation.attempt,
             now_us=self._now_us,
             run=self._run,
