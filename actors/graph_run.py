@@ -16,6 +16,7 @@ import msgspec
 from .commands import Advance
 from .errors import ErrorInfo
 from .execution import Execution
+from .graph_advance import LargeAdvance
 from .graph_asking import Ask
 from .graph_carry import Carry, packed, unpacked
 from .graph_definition import Definition
@@ -32,13 +33,6 @@ from .messages import NO_ARGS
 from .primitives import execution_of
 from .records import Outcome
 from .values import encode
-
-
-class _Large(msgspec.Struct, frozen=True):
-    """What an `Advance` holds where it is large."""
-
-    moves: msgspec.Raw
-    definition: msgspec.Raw | None = None
 
 
 class GraphRun:
@@ -58,7 +52,8 @@ class GraphRun:
         self._definition: Final = self._unsaid or definition
         self._graph: Final[Graph] = self._definition.graph
         state, results = (State(), {}) if carry is None else unpacked(carry)
-        self._started_at_us: Final = execution.started_at_us if carry is None else carry.started_at_us
+        begun_at_us = 0 if carry is None else carry.started_at_us
+        self._started_at_us: Final = begun_at_us or execution.started_at_us
         self._paused_us: Final = 0 if carry is None else carry.paused_us
         self._links: Final = 1 if carry is None else carry.links
         self._is_resumed: Final = carry is not None
@@ -121,7 +116,7 @@ class GraphRun:
     def _read(self, recorded: Advance) -> tuple[list[Move], msgspec.Raw | None]:
         if recorded.ref is None:
             return decode_moves(recorded.moves), recorded.definition
-        large = msgspec.json.decode(self._execution.objects[recorded.ref.sha256], type=_Large)
+        large = msgspec.json.decode(self._execution.objects[recorded.ref.sha256], type=LargeAdvance)
         return decode_moves(large.moves), large.definition
 
     def _advance(self, event: GraphEvent) -> None:
@@ -151,7 +146,7 @@ class GraphRun:
         self._unsaid = None
         ref = None
         if len(raw) + len(definition or b"") > VALUE_INLINE_BYTES_MAX:
-            large = _Large(msgspec.Raw(raw), None if definition is None else msgspec.Raw(definition))
+            large = LargeAdvance(msgspec.Raw(raw), None if definition is None else msgspec.Raw(definition))
             ref = execution.upload(msgspec.json.encode(large))
         advance = Advance(
             n=execution.last_command + 1,

@@ -31,6 +31,7 @@ from ..actors.workflow import Call, call
 from ..streams.dead_letter import DeadLetter
 from .client import Client
 from .fleet import QueueLoad, QueueState, Worker
+from .graph_status import GraphStatus
 from .handle import RunHandle
 from .hooks import WaitingHook
 from .reader import RunEvent
@@ -46,6 +47,7 @@ __all__ = [
     "Client",
     "DeadLetter",
     "Event",
+    "GraphStatus",
     "HookToken",
     "InvalidName",
     "InvalidValue",

@@ -20,10 +20,12 @@ from ..actors.values import decode
 from .asking import answered_before, ask, perform
 from .closing import closing
 from .faults import ended, failure, not_found, refused, taken
+from .graph_status import GraphStatus, graph_of, rerun_call
 from .hooks import WaitingHook, waiting_hooks
 from .links import Link
 from .sender import RunMessage, message_id
 from .session import Session
+from .starting import Starting
 from .status import RunStatus, StatusWord
 from .waits import Watch
 
@@ -283,6 +285,37 @@ class RunHandle(Generic[R_co]):
         """
         await self._find()
         return await self._session.reader.links(self._key)
+
+    async def graph(self) -> GraphStatus:
+        """Reads where a graph run stands, task by task.
+
+        Raises:
+            RunNotFound: There is no such run.
+            JetrunError: It is no graph's run, or has not begun.
+        """
+        await self._find()
+        return (await graph_of(self._session, self._key))[1]
+
+    async def rerun(self, *tasks: str, run_id: str) -> RunHandle[R_co]:
+        """Begins an ended graph run again, as a new run that takes over what need not be done anew; durable on return.
+
+        Calling it again with the same id and tasks finds the run that the first call has started. The ended run's log is
+        not touched. What a task has done downstream of those that begin again is done again.
+
+        Args:
+            tasks: From where; by default from the tasks that have failed, or were cancelled.
+            run_id: The new run's id.
+
+        Raises:
+            RunNotFound: There is no such run.
+            RunConflict: The new id is taken by another start.
+            JetrunError: It is no graph's run, has not ended, a task has never begun in it, or none has failed.
+        """
+        await self._find()
+        call = await rerun_call(self._session, self._key, tasks)
+        starting = Starting(self._session, call.workflow, run_id, call.args, call.kwargs)
+        await starting.send(())
+        return RunHandle(self._session, starting.key, self._result_type, mark=starting.mark)
 
     async def tail(self) -> AsyncGenerator[Event, None]:
         """Yields events from the first on, without gap into what happens next; ends with the run. Raises as `log` does."""
