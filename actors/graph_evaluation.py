@@ -69,12 +69,13 @@ class Evaluation:
 
     def of_end(self, activation: Activation, status: str, result: object, error: ErrorInfo | None) -> View:
         """Returns what a task's expressions see when it has ended."""
+        statuses = cast("dict[str, str]", self._statuses)  # for `ChainMap`, which only reads them here
         return View(
             variables=activation.scope.values,
             result=result,
             status=status,
             error=None if error is None else {"type": error.type, "message": error.message, "code": error.code},
-            statuses=ChainMap({activation.task: status}, self._statuses),
+            statuses=ChainMap({activation.task: status}, statuses),
             attempt=activation.attempt,
             now_us=self._now_us,
             run=self._run,

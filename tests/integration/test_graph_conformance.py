@@ -53,7 +53,7 @@ async def play(performance: Performance, case: Case) -> tuple[list[Counter[str]]
         waves.append(Counter(performance.path[begun:]))
         begun = len(performance.path)
         for asked in performance.new():
-            outcome = case.outcome(asked.task, asked.execution, asked.index)
+            outcome = case.outcome(asked.task, asked.execution, asked.item)
             if outcome.status == "running":
                 left.append(asked)
             else:
@@ -62,7 +62,7 @@ async def play(performance: Performance, case: Case) -> tuple[list[Counter[str]]
     return waves, left
 
 
-async def outcome(performance: Performance) -> tuple[str, dict[str, Any] | None]:
+async def outcome(performance: Performance) -> tuple[str, Any]:
     """Waits for the run's end; tells how it was, in Orquesta's words."""
     try:
         return "succeeded", await performance.run.result(20)

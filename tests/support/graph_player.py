@@ -20,7 +20,7 @@ from jetrun.actors.graph_fold import GraphFold
 from jetrun.actors.graph_interpreter import Interpreter
 from jetrun.actors.graph_model import ROOT
 from jetrun.actors.graph_moves import Broken, Finished, Move, Skipped, Started, TaskStatus, decode_moves, encode_moves
-from jetrun.actors.graph_state import Activation, State
+from jetrun.actors.graph_state import Activation, Scope, State
 
 RUN = {"id": "r-1", "workflow": "graph", "app": "default"}
 _CARRIES = msgspec.json.Decoder(Carry)
@@ -214,14 +214,16 @@ class Player:
             self._folded.apply(move)
             for n, activation in self._folded.state.activations.items():
                 self.born.setdefault(n, activation)
-        assert self._folded.state == self.state, "the fold of the moves is another state"
+        assert _plain(self._folded.state) == _plain(self.state), "the fold of the moves is another state"
         again = self._replayed.replay(event, logged)
-        assert self._replayed.state == self.state, "a replay comes to another state"
+        assert _plain(self._replayed.state) == _plain(self.state), "a replay comes to another state"
         assert self._replayed.results == self.interpreter.results, "a replay comes to other results of items"
         assert [*map(_place, again)] == [*map(_place, asks)], "a replay asks for something else"
         if self.has_ended:
             return
-        assert self._carried() == (self.state, self.interpreter.results), "a carry loses something"
+        carried, results = self._carried()
+        assert _plain(carried) == _plain(self.state), "a carry loses something"
+        assert results == self.interpreter.results, "a carry loses results of items"
 
     def _carried(self) -> tuple[State, dict[int, dict[int, object]]]:
         """Packs where it stands, and unpacks it as the next link of a chain does."""
@@ -236,3 +238,18 @@ class Player:
 
 def _place(ask: Ask) -> tuple[int, int | None, int, str]:
     return ask.activation, ask.index, ask.attempt, ask.task
+
+
+def _plain(state: State) -> State:
+    """Leaves out what scopes know of their past, which only makes merging them cheaper."""
+    replace = msgspec.structs.replace
+    return replace(
+        state,
+        activations={n: replace(each, scope=_seen(each.scope)) for n, each in state.activations.items()},
+        joins={key: replace(each, scope=_seen(each.scope)) for key, each in state.joins.items()},
+        latest=_seen(state.latest),
+    )
+
+
+def _seen(scope: Scope) -> Scope:
+    return Scope(scope.values, scope.versions)

@@ -41,8 +41,8 @@ class Asked(NamedTuple):
     n: int
     """Its command's number."""
     task: str
-    index: int | None
-    """The item's."""
+    item: int | None
+    """Its index."""
     execution: int
     """Which one of this task, and item, from 0."""
     arguments: dict[str, Any]
@@ -119,7 +119,7 @@ class Performance:
         found: list[Asked] = []
         counts: Counter[str] = Counter()
         for event in self.events:
-            if event.kind == "step.scheduled" and event.n is not None:
+            if event.kind == "step.scheduled":
                 label = event.data["task"]
                 task, _, index = label.partition("[")
                 item = int(index[:-1]) if index else None

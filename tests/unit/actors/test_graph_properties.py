@@ -143,15 +143,15 @@ def act(player: Player, place: int, how: int, may_stop: int = 0) -> None:
         else:
             act(player, place, 50)
         return
-    open_ones = [*player.asks, *player.delayed]
-    one = open_ones[place % len(open_ones)]
-    if one in player.delayed:
-        player.now_us = max(player.now_us, next(a.due_at_us for a in player.delayed if a.id == one.id))  # type: ignore[union-attr]
-        player.take(DelayEnded(id=one.id))  # type: ignore[union-attr]
+    place %= len(player.asks) + len(player.delayed)
+    if place >= len(player.asks):
+        activation = player.delayed[place - len(player.asks)]
+        player.now_us = max(player.now_us, activation.due_at_us)
+        player.take(DelayEnded(id=activation.id))
         return
     statuses: list[TaskStatus] = ["failed", "timeout"]
     status: TaskStatus = statuses[how % 2] if how < 25 else "succeeded"
-    player.end_ask(one, how % 3, status=status, is_final=how == 7)  # type: ignore[arg-type]
+    player.end_ask(player.asks[place], how % 3, status=status, is_final=how == 7)
 
 
 def check(player: Player) -> None:
