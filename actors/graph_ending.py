@@ -8,7 +8,7 @@ from typing import Final
 
 from .errors import ErrorInfo
 from .graph_model import Graph
-from .graph_moves import Finished
+from .graph_moves import FAILURES, Finished
 from .graph_state import State
 
 _SHOWN_MAX: Final = 10
@@ -35,19 +35,19 @@ def judged(graph: Graph, state: State, output: dict[str, object] | None) -> Fini
 def _failure(graph: Graph, state: State) -> ErrorInfo:
     texts: list[str] = []
     for failure in state.failures[:_SHOWN_MAX]:
-        if failure.error.type == "GraphError":
-            texts.append(failure.error.message)
-        else:
+        if failure.status in FAILURES:
             texts.append(
                 f"task {failure.task!r} {_verb(failure.status)}: {failure.error.type}: {failure.error.message}"
             )
+        else:
+            texts.append(failure.error.message)
     if state.failed > len(texts):
         texts.append(f"and {state.failed - len(texts)} more failures")
     blocked = list(islice(_blocked(graph, state), _SHOWN_MAX))
     if blocked:
         texts.append("blocked: " + ", ".join(blocked))
     first = state.failures[0]
-    code = first.error.code if first.error.type == "GraphError" else "task_failed"
+    code = "task_failed" if first.status in FAILURES else first.error.code
     return ErrorInfo(type="GraphError", message="; ".join(texts), code=code)
 
 

@@ -5,6 +5,7 @@ Every failure is a `Misfit`: it breaks the run, and says which place of the defi
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -68,12 +69,13 @@ class Evaluation:
 
     def of_end(self, activation: Activation, status: str, result: object, error: ErrorInfo | None) -> View:
         """Returns what a task's expressions see when it has ended."""
+        statuses = cast("dict[str, str]", self._statuses)  # for `ChainMap`, which only reads them here
         return View(
             variables=activation.scope.values,
             result=result,
             status=status,
             error=None if error is None else {"type": error.type, "message": error.message, "code": error.code},
-            statuses=self._statuses,
+            statuses=ChainMap({activation.task: status}, statuses),
             attempt=activation.attempt,
             now_us=self._now_us,
             run=self._run,

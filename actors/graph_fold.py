@@ -79,6 +79,9 @@ class GraphFold:
                 self._begin(move)
             case Broken():
                 state.over.clear()
+                broken = state.activations.get(move.id)
+                if broken is not None:
+                    broken.is_last = False  # it had its go
                 self._fail(
                     move.task, move.id, move.kind, ErrorInfo(type="GraphError", message=move.message, code=move.kind)
                 )

@@ -12,6 +12,7 @@ from typing import assert_never
 
 from .errors import ErrorInfo
 from .graph_asking import Ask, ask_of, attempt_of, retries_natively
+from .graph_beginning import begun
 from .graph_ending import judged
 from .graph_evaluation import ENDLESS, Evaluation, Misfit, backoff_us
 from .graph_events import ActionEnded, Beginning, Cancelled, DelayEnded, GoOn, GraphEvent, TimeUp
@@ -89,7 +90,7 @@ class Interpreter:
         for move in moves:
             self._fold.apply(move)
             asks += self._asks_of(move)
-            if isinstance(move, (Ended, Delayed)):
+            if isinstance(move, (Ended, Delayed, Started)):
                 self.results.pop(move.id, None)
         return asks
 
@@ -152,37 +153,10 @@ class Interpreter:
                 assert_never(event)
 
     def _begin(self, event: Beginning) -> None:
-        graph, evaluation = self.graph, self._evaluation
-        variables: dict[str, object] = {}
-        misfits: list[Misfit] = []
-        declared = {name for name, _ in graph.inputs}
-        given = event.input
-        unknown = sorted(given.keys() - declared)
-        if graph.takes_any_input:
-            variables.update({name: given[name] for name in unknown})
-        elif unknown and graph.form == "dependencies":
-            takes = ", ".join(sorted(declared)) or "none"
-            misfits.append(Misfit("input", "input", f"no input {unknown[0]!r}; it takes {takes}"))
-        try:
-            for name, default in graph.inputs:
-                value: object = None
-                if name in given:
-                    value = given[name]
-                elif default is not None:
-                    value = evaluation.value(default, evaluation.of_variables(variables), f"input.{name}")
-                variables[name] = evaluation.bounded(value, f"input.{name}")
-            variables.update(evaluation.assigned(graph.variables, evaluation.of_variables(variables), "vars"))
-        except Misfit as misfit:
-            misfits.append(misfit)
-        entries = list(event.start or graph.entries)
-        missing = [task for task in entries if task not in graph.tasks]
-        if missing:
-            misfits.append(Misfit("input", "start", f"no task {missing[0]!r}"))
-        elif not entries:
-            misfits.append(Misfit("no_entry", "start", "every task has an inbound edge; name the tasks to start with"))
+        variables, entries, misfits = begun(self.graph, self._evaluation, event)
         self._make(Began(variables=variables, tasks=[] if misfits else entries))
-        for found in misfits:
-            self._break(found.kind, str(found))
+        for misfit in misfits:
+            self._break(misfit.kind, str(misfit))
 
     # --- ends -------------------------------------------------------------------------------------------
     def _end_item(self, activation: Activation, event: ActionEnded) -> None:
@@ -203,8 +177,13 @@ class Interpreter:
         if self.state.is_cancelled and (items.begun < len(items.values) or items.failed):
             self._end_attempt(activation, ActionEnded(id=activation.id, status="cancelled", result=result))
             return
-        if not items.failed:
+        if not items.failed and items.begun == len(items.values):
             self._end_attempt(activation, ActionEnded(id=activation.id, status="succeeded", result=result))
+            return
+        if not items.failed:
+            error = ErrorInfo(type="GraphError", message=f"item {items.begun} has no input", code="expression_error")
+            ended = ActionEnded(id=activation.id, status="failed", result=result, error=error, is_final=True)
+            self._end_attempt(activation, ended)
             return
         first = min(index for index, status in items.statuses.items() if status != "succeeded")
         text = f"{items.failed} of {len(items.values)} items failed, the first is item {first}"
@@ -389,7 +368,7 @@ class Interpreter:
             started, ask = attempt_of(self._evaluation, task, activation, now_us=self._now_us)
         except Misfit as misfit:
             self._break(misfit.kind, str(misfit), activation)
-            if activation.is_live:
+            if activation.is_live and activation.id in self.state.activations:
                 error = ErrorInfo(type="GraphError", message=str(misfit), code=misfit.kind)
                 self._make(Ended(id=activation.id, task=activation.task, status="failed", error=error))
             return False
@@ -434,16 +413,26 @@ class Interpreter:
     def _stop(self, why: Why) -> None:
         if not self.state.is_stopping:
             self._make(Stopped(why=why))
+            self._give_up_waits()
 
     def _drop(self) -> None:
         """Gives up what only waits, and what runs unless it may finish."""
+        self._give_up_waits()
+        if self.graph.on_cancel == "cancel_running":
+            for activation in [a for a in self.state.activations.values() if a.is_live]:
+                self._give_up(activation)
+
+    def _give_up_waits(self) -> None:
+        """Gives up timers, hooks and attempts to come: a run that is to end waits for nobody."""
         for activation in [a for a in self.state.activations.values() if a.is_live]:
-            waits = activation.phase == "delayed" or isinstance(
-                self.graph.tasks[activation.task].action, (TimerAction, HookAction)
-            )
-            if waits or self.graph.on_cancel == "cancel_running":
-                self.results.pop(activation.id, None)
-                self._make(Ended(id=activation.id, task=activation.task, status="cancelled"))
+            action = self.graph.tasks[activation.task].action
+            is_a_wait = isinstance(action, (TimerAction, HookAction)) and activation.items is None
+            if activation.phase == "delayed" or is_a_wait:
+                self._give_up(activation)
+
+    def _give_up(self, activation: Activation) -> None:
+        self.results.pop(activation.id, None)
+        self._make(Ended(id=activation.id, task=activation.task, status="cancelled"))
 
     def _judge(self) -> None:
         state = self.state

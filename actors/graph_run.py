@@ -24,7 +24,7 @@ from .graph_definition import Definition
 from .graph_events import Beginning, Cancelled, DelayEnded, GoOn, GraphEvent, TimeUp
 from .graph_interpreter import Interpreter
 from .graph_model import Graph
-from .graph_moves import Delayed, Ended, Finished, Move, Stopped, decode_moves, encode_moves
+from .graph_moves import Delayed, Ended, Finished, Move, Started, Stopped, decode_moves, encode_moves
 from .graph_state import State
 from .graph_work import Work, end_of
 from .limits import GRAPH_RECORDS, GRAPH_RECORDS_HOLD, VALUE_INLINE_BYTES_MAX
@@ -164,6 +164,8 @@ class GraphRun:
             match move:
                 case Ended():
                     self._drop(move.id)
+                case Started() if move.attempt > 1:
+                    self._drop(move.id)  # items of the attempt before, where one failure has ended it
                 case Delayed():
                     self._drop(move.id)
                     self._delay(move.id, move.due_at_us)
