@@ -246,7 +246,7 @@ def _plain(state: State) -> State:
     return replace(
         state,
         activations={n: replace(each, scope=_seen(each.scope)) for n, each in state.activations.items()},
-        joins={key: replace(each, scope=_seen(each.scope)) for key, each in state.joins.items()},
+        joins={key: replace(each, scope=_seen(each.scope), is_own=False) for key, each in state.joins.items()},
         latest=_seen(state.latest),
     )
 
