@@ -153,7 +153,10 @@ def started_with(carry: dict[str, Any], workflow_name: str = GRAPH_WORKFLOW, **m
 def test_a_carry_of_another_definition_is_refused_for_a_registered_graph() -> None:
     """Permissions are given by workflow: any definition is for `jetrun-graph` alone."""
     deploy = graph({"tasks": {"a": {"step": "double", "input": {"x": 1}}}})
-    other: dict[str, Any] = {"definition": {"tasks": {"a": {"step": "large", "input": {"size": 1}}}}, "started_at_us": 0}
+    other: dict[str, Any] = {
+        "definition": {"tasks": {"a": {"step": "large", "input": {"size": 1}}}},
+        "started_at_us": 0,
+    }
     same: dict[str, Any] = {"definition": deploy.definition.value, "started_at_us": 0}
 
     with pytest.raises(JetrunError, match="begin it as a run of jetrun-graph"):
