@@ -329,7 +329,8 @@ class Interpreter:
                 event = self._instants.pop(0)
                 if event.id in state.activations and not self._is_too_much():
                     self._end_attempt(state.activations[event.id], event)
-            if not state.ready or self.is_holding or state.is_cancelled:
+            is_held = self.is_holding and not state.is_stopping  # what a run that stops still begins is its last
+            if not state.ready or is_held or state.is_cancelled:
                 return
             waiting = [n for n in state.ready if not state.is_stopping or state.activations[n].is_last]
             if not waiting:
