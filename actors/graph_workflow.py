@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Final
 
 from .errors import InvalidName
 from .graph_builder import Graph
 from .graph_carry import Carry
 from .graph_definition import Definition
+from .graph_dropped import Caller
+from .graph_model import StepAction
 from .graph_run import run_graph
 from .names import check_token
 from .workflow import ENGINE_PREFIX, Workflow, WorkflowOptions
@@ -23,13 +26,14 @@ class GraphWorkflow(Workflow[..., Any]):
         definition: The graph; compiled here.
         name: The workflow's name.
         version: As for `@workflow(version=...)`.
+        module: Where it was written, for lists and errors.
 
     Raises:
         GraphInvalid: The definition cannot work.
         InvalidName: The name cannot be a token, or begins with `jetrun-`, which is the engine's own.
     """
 
-    def __init__(self, definition: Definition, *, name: str, version: int = 1) -> None:
+    def __init__(self, definition: Definition, *, name: str, version: int = 1, module: str = __name__) -> None:
         if check_token("workflow name", name).startswith(ENGINE_PREFIX):
             raise InvalidName(f"workflow name {name!r} begins with {ENGINE_PREFIX!r}, which is the engine's own")
 
@@ -44,11 +48,30 @@ class GraphWorkflow(Workflow[..., Any]):
         self.code_hash = definition.hash
         self.__doc__ = graph.description or f"Graph {name!r}."
         self.__name__ = name
+        self.__module__ = module
+
+    @property
+    def shown_signature(self) -> inspect.Signature:
+        """Its inputs, by name; one without a default is null where it is not given."""
+        parameters = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None if default is None else default.value)
+            for name, default in self.graph.inputs
+        ]
+        if self.graph.takes_any_input:
+            parameters.append(inspect.Parameter("inputs", inspect.Parameter.VAR_KEYWORD))
+        return inspect.Signature(parameters)
+
+    @property
+    def queues(self) -> frozenset[str]:
+        """The queues that its tasks name."""
+        actions = (task.action for task in self.graph.tasks.values())
+        return frozenset(action.queue for action in actions if isinstance(action, StepAction))
 
     @classmethod
     def of(cls, graph: Graph) -> GraphWorkflow:
         """Makes a workflow of what the builder has built. Raises GraphInvalid."""
-        return cls(Definition.of(graph.definition(), name=graph.name), name=graph.name, version=graph.version)
+        definition = Definition.of(graph.definition(), name=graph.name)
+        return cls(definition, name=graph.name, version=graph.version, module=graph.place)
 
     def __repr__(self) -> str:
         return f"<graph {self.name!r}>"
@@ -69,7 +92,8 @@ def load_graph(text: str | bytes | dict[str, Any], *, name: str | None = None, v
     """
     definition = Definition.of(text, name=name or "graph")
     given = definition.value.get("name")
-    return GraphWorkflow(definition, name=name or (given if isinstance(given, str) else ""), version=version)
+    named = name or (given if isinstance(given, str) else "")
+    return GraphWorkflow(definition, name=named, version=version, module=str(Caller.find().place))
 
 
 async def run_definition(

@@ -111,6 +111,11 @@ class Workflow(Generic[P, R]):
         return self.function(*args, **kwargs)
 
     @property
+    def shown_signature(self) -> inspect.Signature:
+        """How it is called, as people see it."""
+        return inspect.signature(self.function)
+
+    @property
     def is_durable(self) -> bool:
         """Whether each step is recorded: False where a lost worker means to begin again."""
         return self.body is None
