@@ -117,6 +117,8 @@ class Replayer:
 
 def _essence(parts: Sequence[Record]) -> bytes:
     """What a decision says, without who wrote it, and where it was parted, which depends on the writer's name."""
+    if not parts:
+        return b""
     last = parts[-1]
     lists = [name for name in last.__struct_fields__ if isinstance(getattr(last, name), list)]
     whole = {name: [value for part in parts for value in getattr(part, name)] for name in lists}

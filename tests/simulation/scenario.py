@@ -10,6 +10,7 @@ from random import Random
 
 import msgspec
 
+from campaign.graph_shapes import GRAPH_SHAPES
 from campaign.plans import Drawing, Plan
 from jetrun.actors.engine import ENGINE_WORKFLOWS
 from jetrun.streams.memory_faults import Faults
@@ -22,6 +23,8 @@ HEAL_S = 120.0
 
 STARTS_S = 36.0
 PARTITIONS = 4
+
+GRAPHS_PER_SEED = 6
 
 ON_SHARE = 0.35
 """How often a fault is on."""
@@ -85,7 +88,10 @@ def draw(seed: int, only: str = "") -> Scenario:
         only: How the names of the workflows begin that are run; empty for any.
     """
     rng = Random(f"scenario/{seed}")
-    choice = [shape for shape in SHAPES if shape.workflow.startswith(tuple(only.split(",")))]
+    # A seed has few runs: some of the many graphs leave room for all the others.
+    graphs = GRAPH_SHAPES if only else rng.sample(GRAPH_SHAPES, GRAPHS_PER_SEED)
+    others = [shape for shape in SHAPES if shape not in GRAPH_SHAPES]
+    choice = [shape for shape in (*others, *graphs) if shape.workflow.startswith(tuple(only.split(",")))]
     shapes = rng.sample(choice, rng.randint(min(3, len(choice)), len(choice)))
     faults, violence = _faults(rng), _violence(rng)
     is_partial = rng.random() < 0.2
