@@ -235,7 +235,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "bad_empty.py").write_text("x = 1\n")
     (tmp_path / "bad_definition.py").write_text("from jetrun.actors import workflow\n@workflow\ndef sync(): pass\n")
     (tmp_path / "bad_names.py").write_text(
-        "from jetrun.actors import step\n@step(name='a.b')\nasync def dotted(): pass\n"
+        "from jetrun.actors import step\n@step(name='a b')\nasync def dotted(): pass\n"
     )
     return tmp_path
 
@@ -250,7 +250,7 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("bad_exit", "SystemExit: I leave"),
         ("bad_empty", "no workflow or step in"),
         ("bad_definition", "async"),
-        ("bad_names", "'a.b' contains '.'"),
+        ("bad_names", "'a b' contains ' '"),
         ("tests/shop.py", "is a path; name it as in an import"),
         ("a b", "a b"),
         ("..", ".."),
