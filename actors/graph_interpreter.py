@@ -34,6 +34,7 @@ from .graph_moves import (
 )
 from .graph_state import Activation, ItemsState, State
 from .limits import GRAPH_INSTANT_MAX
+from .retry import jittered
 
 
 class Interpreter:
@@ -244,7 +245,10 @@ class Interpreter:
         if most != ENDLESS and activation.attempt > most:
             return None
         delay_us = self._evaluation.span_us(attempts.delay, view, f"{where}.delay")
-        return self._now_us + backoff_us(attempts, delay_us, activation.attempt)
+        delay_us = backoff_us(attempts, delay_us, activation.attempt)
+        if attempts.is_jittered:
+            delay_us = jittered(delay_us, f"{self._run.get('id', '')}:{activation.id}:{activation.attempt}")
+        return self._now_us + delay_us
 
     def _complete(self, task: Task, activation: Activation, event: ActionEnded) -> None:
         status = event.status
