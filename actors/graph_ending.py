@@ -69,15 +69,13 @@ def _unmet(graph: Graph, state: State) -> Iterator[str]:
 
 def _blocked(graph: Graph, state: State) -> Iterator[str]:
     """Names the tasks of a dependency graph that never began because of others."""
-    if graph.form != "dependencies":
+    if graph.form != "dependencies" or not state.activated:
         return
-    for name, task in graph.tasks.items():
-        if state.counts.get(name):
-            continue
-        by = [
-            other
-            for group in task.join
-            for other in graph.tasks
-            if other in group.predecessors and state.statuses.get(other) not in ("succeeded", "skipped")
-        ]
-        yield f"{name} (by {', '.join(dict.fromkeys(by))})" if by else name
+    by: dict[str, list[str]] = {}
+    for other, task in graph.tasks.items():
+        if state.statuses.get(other) not in ("succeeded", "skipped"):
+            for target in dict.fromkeys(target for edge in task.edges for target in edge.targets):
+                by.setdefault(target, []).append(other)
+    for name in graph.tasks:
+        if not state.counts.get(name):
+            yield f"{name} (by {', '.join(by[name])})" if name in by else name

@@ -78,6 +78,7 @@ class GraphFold:
                 self._begin(move)
             case Broken():
                 state.over.clear()
+                state.is_over = state.is_over or move.kind == "duration_limit"
                 self._fail(
                     move.task, move.id, move.kind, ErrorInfo(type="GraphError", message=move.message, code=move.kind)
                 )

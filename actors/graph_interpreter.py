@@ -141,11 +141,11 @@ class Interpreter:
                 self._begin(event)
             case Cancelled():
                 self._make(Stopped(why="cancel"))
-                self._drop()
+                self._drop(event.waiting)
             case TimeUp():
                 limit_s = self.graph.limits.duration_us / 1e6
                 self._break("duration_limit", f"the run took longer than limits.duration ({limit_s:g} s)", why="limit")
-                self._drop()
+                self._drop(event.waiting)
             case GoOn():
                 pass
             case _:
@@ -200,7 +200,7 @@ class Interpreter:
             return
         results = self.results.pop(activation.id, {})
         result = [results.get(index) for index in range(len(items.values))]
-        if self.state.is_cancelled and (items.begun < len(items.values) or items.failed):
+        if self.state.is_ending and (items.begun < len(items.values) or items.failed):
             self._end_attempt(activation, ActionEnded(id=activation.id, status="cancelled", result=result))
             return
         if not items.failed:
@@ -232,7 +232,7 @@ class Interpreter:
     def _next_attempt_at(self, task: Task, activation: Activation, event: ActionEnded) -> int | None:
         """Tells when the next attempt begins, or None where this end is the last."""
         attempts = task.attempts
-        if attempts is None or retries_natively(task) or self.state.is_cancelled:
+        if attempts is None or retries_natively(task) or self.state.is_ending:
             return None
         where = f"tasks.{task.name}.retry"
         view = self._evaluation.of_end(activation, event.status, event.result, event.error)
@@ -329,11 +329,8 @@ class Interpreter:
         """Starts what may start, and takes the ends of what had nothing to wait for, until neither is left."""
         state = self.state
         while True:
-            while self._instants:
-                event = self._instants.pop(0)
-                if event.id in state.activations and not self._is_too_much():
-                    self._end_attempt(state.activations[event.id], event)
-            if not state.ready or self.is_holding or state.is_cancelled:
+            self._end_instants()
+            if not state.ready or self.is_holding or state.is_ending:
                 return
             waiting = [n for n in state.ready if not state.is_stopping or state.activations[n].is_last]
             if not waiting:
@@ -342,8 +339,17 @@ class Interpreter:
                 if state.is_stopping and not state.activations[n].is_last:
                     continue
                 if self._is_too_much() or not self._start(state.activations[n]):
-                    self._instants.clear()
+                    self._end_instants()
                     return
+
+    def _end_instants(self) -> None:
+        while self._instants:
+            event = self._instants.pop(0)
+            activation = self.state.activations.get(event.id)
+            if activation is not None and self._is_too_much():
+                self._make(Ended(id=activation.id, task=activation.task, status="cancelled"))
+            elif activation is not None:
+                self._end_attempt(activation, event)
 
     def _is_too_much(self) -> bool:
         """Counts what one event leads to at once, and ends the run where that has no end."""
@@ -400,7 +406,7 @@ class Interpreter:
 
     def _begin_items(self, task: Task, activation: Activation, items: ItemsState | None) -> None:
         """Begins as many of the items as may be under way. Raises Misfit."""
-        if items is None or task.action is None or self.state.is_cancelled:
+        if items is None or task.action is None or self.state.is_ending:
             return
         if items.failed and task.items is not None and task.items.on_failure != "run_all":
             return
@@ -424,13 +430,12 @@ class Interpreter:
         if not self.state.is_stopping:
             self._make(Stopped(why=why))
 
-    def _drop(self) -> None:
+    def _drop(self, waiting: frozenset[int]) -> None:
         """Gives up what only waits, and what runs unless it may finish."""
         for activation in [a for a in self.state.activations.values() if a.is_live]:
-            waits = activation.phase == "delayed" or isinstance(
-                self.graph.tasks[activation.task].action, (TimerAction, HookAction)
-            )
-            if waits or self.graph.on_cancel == "cancel_running":
+            action = self.graph.tasks[activation.task].action
+            waits = activation.phase == "delayed" or isinstance(action, (TimerAction, HookAction))
+            if waits or activation.id in waiting or self.graph.on_cancel == "cancel_running":
                 self.results.pop(activation.id, None)
                 self._make(Ended(id=activation.id, task=activation.task, status="cancelled"))
 

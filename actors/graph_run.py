@@ -92,7 +92,8 @@ class GraphRun:
         try:
             await self._news.wait()
         except asyncio.CancelledError:
-            self._advance(Cancelled(reason=self._execution.cancel_reason or ""))
+            self._advance(Cancelled(reason=self._execution.cancel_reason or "", waiting=self._backing_off()))
+            self._retry_no_more()
         else:
             self._news.clear()
 
@@ -176,6 +177,13 @@ class GraphRun:
             self._begin(ask, is_replayed=is_replayed)
         if self._should_renew():
             self._news.set()
+
+    def _backing_off(self) -> frozenset[int]:
+        return frozenset(activation for (activation, _), work in self._works.items() if work.is_backing_off)
+
+    def _retry_no_more(self) -> None:
+        for work in self._works.values():
+            work.retry_no_more()
 
     def _drop(self, activation: int) -> None:
         """Gives up what an activation has under way."""
@@ -290,7 +298,8 @@ class GraphRun:
         if due_at_us > execution.loop.now_us:
             self._limit = execution.start_timer("sleep", due_at_us, self._on_duration)
         else:
-            self._advance(TimeUp())
+            self._advance(TimeUp(waiting=self._backing_off()))
+            self._retry_no_more()
 
 
 async def run_graph(
