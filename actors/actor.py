@@ -8,7 +8,7 @@ could not decide (code differs, workflow unknown, blocked) parks: its messages a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from .beginning import execution_of, link_execution
 from .decision import Decision, Owed, ends_of_children, owed_in, owed_of
@@ -30,6 +30,9 @@ from .signals import Blocked
 from .turn import Turn, divide
 from .verdict import Verdict
 from .workflow import NO_OLDER, Workflow, version_of
+
+_NOTHING_OWED: Final = Owed()
+_NOTHING_OPEN: Final = OpenCommands([], [], [])
 
 
 class Actor:
@@ -58,7 +61,7 @@ class Actor:
         self.key = key
         self.workflow = workflow
         self.journal = Journal(key)
-        self.owed = Owed()
+        self.owed = _NOTHING_OWED
         self._newest = workflow
         self._older = older
         self._by = by
@@ -70,7 +73,7 @@ class Actor:
         """Code and reason of why it cannot decide."""
         self._log: list[Record] = []
         """All records, until they are replayed."""
-        self._open = OpenCommands([], [], [])
+        self._open = _NOTHING_OPEN
         """What was open when the code was dropped."""
         self._unfinished: Decision | None = None
 

@@ -155,11 +155,13 @@ def owed_of(execution: Execution, fold: Fold, *, is_unparked: bool = False) -> O
         ]
         if earlier or execution.limits_over
         else [],
-        closed_steps=[command for _, command in earlier if command is not None],
+        closed_steps=[command for _, command in earlier if command is not None] if earlier else [],
         children=[c for c in decided if isinstance(c, StartChild) and c.n in execution.children]
         if execution.children
         else [],
-        child_ends=[e for e in execution.child_ends if e.command.n < first or e.command.n in execution.children],
+        child_ends=[e for e in execution.child_ends if e.command.n < first or e.command.n in execution.children]
+        if execution.child_ends
+        else [],
         is_start=fold.has_started,
         is_paused=fold.is_paused,
         is_unparked=is_unparked,

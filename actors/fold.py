@@ -70,16 +70,24 @@ class Fold:
         self._execution = execution
         self._objects = objects
         self._record = recorded
-        self._recorded = {(r.n, r.attempt): r for r in recorded.retries} if recorded is not None else None
+        self._recorded: dict[tuple[int, int], Retry] | None = None
+        self._are_retries_known = False
+        self._is_end_known = False
+        self._recorded_renewal: Renewal | None = None
+        self._limit_us = execution.workflow.max_duration_us
+        if recorded is not None:
+            self._follow(recorded)
+
+    def _follow(self, recorded: Record) -> None:
+        """Takes from the log what is not decided again."""
+        self._recorded = {(r.n, r.attempt): r for r in recorded.retries}
         # Of a decision that is in the log in part, what the last part does not hold is decided again.
-        is_cut = recorded is not None and recorded.more
-        self._are_retries_known = recorded is not None and not (
-            is_cut and not recorded.refused and not recorded.answers and not recorded.commands
-        )
-        self._is_end_known = recorded is not None and not is_cut
-        self._recorded_renewal = recorded.continued if recorded is not None else None
-        workflow = execution.workflow
-        self._limit_us = workflow.max_duration_us if recorded is None or is_cut else 0
+        is_cut = recorded.more
+        self._are_retries_known = not is_cut or bool(recorded.refused or recorded.answers or recorded.commands)
+        self._is_end_known = not is_cut
+        self._recorded_renewal = recorded.continued
+        if not is_cut:
+            self._limit_us = 0
 
     def apply_all(self, messages: Sequence[Message]) -> int:
         """Applies messages in their order; returns how many of the last ones wait for the end of a pause.

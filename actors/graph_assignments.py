@@ -12,6 +12,7 @@ from .graph_inline import InlineInvalid, parse_inline
 from .graph_model import Assignment
 from .graph_problem import Path
 from .graph_reads import Reads
+from .graph_shape import is_list, is_mapping
 from .graph_template import Template
 
 _FORMS: Final = "write a list of one-key mappings, or a mapping"
@@ -44,18 +45,19 @@ def read_inputs(
     inputs: list[tuple[str, Template | None]] = []
     settings: list[Setting] = []
     seen: set[str] = set()
-    if value is not None and not isinstance(value, list):
+    if value is not None and not is_list(value):
         findings.error("bad_type", path, f"input is {shown(value)}; write a list of names, or of 'name: default'")
-    for index, each in enumerate(value if isinstance(value, list) else []):
+    for index, each in enumerate(value if is_list(value) else []):
         uses: list[Use] = []
         place: Path = (*path, index)
-        key, default = each, None
-        if isinstance(each, dict):
+        key: object = each
+        default: Template | None = None
+        if is_mapping(each):
             if len(each) != 1:
                 findings.error("bad_type", place, f"it has {len(each)} keys; write one 'name: default' per entry")
                 continue
-            key, inner = next(iter(each.items()))
-            place = (*place, key)
+            name_there, inner = next(iter(each.items()))
+            key, place = name_there, (*place, name_there)
             default = Reads(findings, uses).template(place, inner)
         name = check_variable_name(findings, place, key)
         if name and name in seen:
@@ -68,25 +70,22 @@ def read_inputs(
 
 
 def _pairs(findings: Findings, path: Path, value: object, *, inline: bool) -> Iterator[tuple[Path, object, object]]:
-    match value:
-        case None:
-            return
-        case dict():
-            for key, inner in value.items():
-                yield (*path, key), key, inner
-        case list():
-            for index, each in enumerate(value):
-                if isinstance(each, dict) and len(each) == 1:
-                    key, inner = next(iter(each.items()))
-                    yield (*path, index, key), key, inner
-                else:
-                    count = f"has {len(each)} keys" if isinstance(each, dict) else f"is {shown(each)}"
-                    findings.error("bad_type", (*path, index), f"the entry {count}; write one 'name: value' per entry")
-        case str() if inline:
-            yield from _inline_pairs(findings, path, value)
-        case _:
-            forms = f"{_FORMS}, or 'a=1 b=2'" if inline else _FORMS
-            findings.error("bad_type", path, f"it is {shown(value)}; {forms}")
+    if is_mapping(value):
+        for key, inner in value.items():
+            yield (*path, key), key, inner
+    elif is_list(value):
+        for index, each in enumerate(value):
+            if is_mapping(each) and len(each) == 1:
+                key, inner = next(iter(each.items()))
+                yield (*path, index, key), key, inner
+            else:
+                count = f"has {len(each)} keys" if is_mapping(each) else f"is {shown(each)}"
+                findings.error("bad_type", (*path, index), f"the entry {count}; write one 'name: value' per entry")
+    elif isinstance(value, str) and inline:
+        yield from _inline_pairs(findings, path, value)
+    elif value is not None:
+        forms = f"{_FORMS}, or 'a=1 b=2'" if inline else _FORMS
+        findings.error("bad_type", path, f"it is {shown(value)}; {forms}")
 
 
 def _inline_pairs(findings: Findings, path: Path, text: str) -> Iterator[tuple[Path, object, object]]:

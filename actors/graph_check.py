@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .graph_cycles import cycle_in, knots
-from .graph_draft import EdgeDraft, TaskDraft, Wiring
+from .graph_draft import TaskDraft, Wiring
 from .graph_findings import Findings, shown
 from .graph_problem import Path
 from .graph_transitions import RESERVED
@@ -62,18 +62,14 @@ def check_reachable(findings: Findings, wiring: Wiring, start: list[int], path: 
 
 
 def check_cycles(findings: Findings, wiring: Wiring) -> None:
-    """Notes cycles whose transitions are all taken always: an error where nothing leads out, else a warning."""
+    """Warns of cycles whose transitions are all taken always: nothing but a limit, or a failure, ends them."""
     always = [_always(wiring, number) for number in range(len(wiring.names))]
     for knot in knots(always):
         cycle = cycle_in(always, knot)
-        members = set(knot)
         names = [wiring.names[number] for number in (*cycle[:_NAMES_SHOWN_MAX], cycle[0])]
         text = f"{' -> '.join(names)} goes round for ever: none of these transitions has a condition"
         path = (*wiring.drafts[cycle[0]].path, "next")
-        if any(_leads_out(wiring, number, members) for number in knot):
-            findings.warning("unconditional_cycle", path, f"{text}; a limit will end it, or a failure")
-        else:
-            findings.error("unconditional_cycle", path, f"{text}; add 'when' to one, and a way out")
+        findings.warning("unconditional_cycle", path, f"{text}; a limit will end it, or a failure: add 'when' to one")
 
 
 def _always(wiring: Wiring, number: int) -> list[int]:
@@ -84,11 +80,3 @@ def _always(wiring: Wiring, number: int) -> list[int]:
         if draft.edge.when is None and not draft.is_unlikely and (task.match == "all" or index == 0):
             found.extend(target for target in targets if wiring.drafts[target].join is None)
     return list(dict.fromkeys(found))
-
-
-def _leads_out(wiring: Wiring, number: int, members: set[int]) -> bool:
-    return any(_ends(draft, targets, members) for draft, targets in wiring.edges[number])
-
-
-def _ends(draft: EdgeDraft, targets: list[int], members: set[int]) -> bool:
-    return draft.edge.fails or any(target not in members for target in targets)

@@ -21,6 +21,7 @@ from .graph_head import Head, read_head
 from .graph_joins import Branches, check_joins, groups_of
 from .graph_model import ROOT, Graph, Task
 from .graph_problem import GraphInvalid, Problem
+from .graph_shape import is_mapping
 from .graph_source import Document
 from .graph_transitions import read_transitions
 from .limits import GRAPH_TASKS_MAX
@@ -84,7 +85,7 @@ def _graph(findings: Findings) -> Graph | None:
 
 def _form(findings: Findings) -> _Form | None:
     value = findings.document.value
-    if not isinstance(value, dict):
+    if not is_mapping(value):
         findings.error("bad_type", (), f"the definition is {shown(value)}, not a mapping with 'tasks' or 'steps'")
         return None
     if "tasks" in value and "steps" in value:
@@ -103,13 +104,13 @@ def _tasks(findings: Findings, form: _Form) -> dict[str, object]:
     tasks = cast("dict[str, object]", findings.document.value)[form]
     if tasks is None or tasks == {}:
         findings.error("no_tasks", (form,), f"there are no {form}; write 'name: {{action: …}}' for each")
-    elif not isinstance(tasks, dict):
+    elif not is_mapping(tasks):
         findings.error("bad_type", (form,), f"{form} is {shown(tasks)}; write a mapping of names to {form}")
     elif len(tasks) > GRAPH_TASKS_MAX:
         text = f"there are {len(tasks)} {form}; at most {GRAPH_TASKS_MAX} are allowed"
         findings.error("limit_out_of_range", (form,), text)
     else:
-        return cast("dict[str, object]", tasks)
+        return tasks
     return {}
 
 

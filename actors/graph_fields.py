@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Final, cast
+from typing import Final
 
 from .durations import span_us
 from .errors import InvalidDuration, InvalidName
@@ -16,6 +16,7 @@ from .graph_expression import Expression
 from .graph_findings import Findings, shown
 from .graph_problem import Path
 from .graph_reads import BROKEN, Reads, holds_expression, is_whole_expression
+from .graph_shape import is_list, is_mapping
 from .graph_template import Template
 from .limits import DELAY_US_MAX, GRAPH_NAME_CHARS_MAX, GRAPH_VARIABLE_CHARS_MAX
 from .names import check_token
@@ -50,9 +51,9 @@ class Fields:
         self.findings = findings
         self.path = path
         self.reads = Reads(findings, uses)
-        if not isinstance(value, dict):
+        if not is_mapping(value):
             findings.error("bad_type", path, f"{what} is {shown(value)}, not a mapping of {', '.join(known)}")
-        self.values = cast("dict[str, object]", value) if isinstance(value, dict) else {}
+        self.values = value if is_mapping(value) else {}
         for name in self.values:
             if name not in known:
                 hint = findings.nearest(str(name), known) or f"; there are {', '.join(known)}"
@@ -202,19 +203,17 @@ class Fields:
         """Returns names, each with its place: a list, or a text with one name or several and commas between them."""
         value = self.values.get(name)
         path = self.at(name)
-        match value:
-            case None:
-                return []
-            case str():
-                found = [(each.strip(), path) for each in value.split(",")]
-            case list():
-                found = [(each, (*path, index)) for index, each in enumerate(value) if isinstance(each, str)]
-                for index, each in enumerate(value):
-                    if not isinstance(each, str):
-                        self.findings.error("bad_type", (*path, index), f"{shown(each)} is no name of a task")
-            case _:
-                self.bad(name, "write a name, or a list of names")
-                return []
+        found: list[tuple[str, Path]] = []
+        if isinstance(value, str):
+            found = [(each.strip(), path) for each in value.split(",")]
+        elif is_list(value):
+            for index, each in enumerate(value):
+                if isinstance(each, str):
+                    found.append((each, (*path, index)))
+                else:
+                    self.findings.error("bad_type", (*path, index), f"{shown(each)} is no name of a task")
+        elif value is not None:
+            self.bad(name, "write a name, or a list of names")
         for each, place in found:
             if not each:
                 self.findings.error("bad_type", place, f"{name} has an empty name")

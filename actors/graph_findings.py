@@ -13,6 +13,7 @@ from typing import Final
 from .graph_expression import Expression
 from .graph_kinds import KINDS
 from .graph_problem import Path, Problem, Severity, quoted
+from .graph_shape import is_list, is_mapping
 from .graph_source import Document
 
 _HINTS_MAX: Final = 50
@@ -110,13 +111,13 @@ def _place(value: object, path: Path, orders: dict[int, dict[str, int]]) -> tupl
     """Numbers each part of a path by its position. `orders` remembers those of mappings, by `id` while the value lives."""
     place: list[int] = []
     for part in path:
-        if isinstance(value, dict) and isinstance(part, str):
+        if is_mapping(value) and isinstance(part, str):
             order = orders.get(id(value))
             if order is None:
                 order = orders[id(value)] = {key: index for index, key in enumerate(value)}
             place.append(order.get(part, -1))
             value = value.get(part)
-        elif isinstance(value, list) and isinstance(part, int) and 0 <= part < len(value):
+        elif is_list(value) and isinstance(part, int) and 0 <= part < len(value):
             place.append(part)
             value = value[part]
         else:

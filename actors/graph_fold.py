@@ -95,7 +95,7 @@ class GraphFold:
     def _begin(self, move: Began) -> None:
         state = self.state
         state.published += 1
-        scope = NOTHING.with_values(move.variables, state.published)
+        scope = NOTHING.with_values(move.variables, state.published).as_base()
         state.latest = Scope(dict(scope.values), dict(scope.versions))
         for task in move.tasks:
             self._activate(task, scope, {}, ())
@@ -201,7 +201,7 @@ class GraphFold:
             del state.joins[key]
             state.fired.add(key)
             causes = tuple(instance.arrivals.values())
-            self._activate(join, instance.scope, instance.ancestry, causes)
+            self._activate(join, instance.scope.as_base(), instance.ancestry, causes)
             if len(state.fired) > self._fired_max:
                 self._forget_fired()
 

@@ -14,6 +14,7 @@ from .graph_fields import Fields
 from .graph_findings import Findings, shown
 from .graph_model import Assignment, Limits
 from .graph_problem import Path
+from .graph_shape import is_list
 from .graph_template import Template
 from .limits import (
     GRAPH_ACTIVATIONS,
@@ -120,10 +121,10 @@ def _tags(fields: Fields) -> tuple[str, ...]:
     value = fields.values.get("tags")
     if value is None:
         return ()
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+    if not is_list(value) or not all(isinstance(each, str) for each in value):
         fields.bad("tags", "write a list of texts")
         return ()
-    return tuple(cast("list[str]", value))
+    return tuple(str(each) for each in value)
 
 
 def _limits(fields: Fields) -> Limits:

@@ -255,7 +255,7 @@ class Interpreter:
         if status in FAILURES and task.on_failure == "continue" and not self.state.is_cancelled:
             status = "skipped"
         view = self._evaluation.of_end(activation, status, event.result, event.error)
-        tooks, misfits, fails, handles = self._judged_edges(task, activation, view)
+        taken, misfits, fails, handles = self._judged_edges(task, activation, view)
         is_unhandled = status in FAILURES and not handles
         self._make(
             Ended(
@@ -267,7 +267,7 @@ class Interpreter:
                 fails=fails,
             )
         )
-        self._take_edges(activation, tooks, misfits)
+        self._take_edges(activation, taken, misfits)
         if is_unhandled and self.graph.on_unhandled == "fail_fast":
             self._stop("failure")
         elif fails:
@@ -275,9 +275,9 @@ class Interpreter:
 
     def _skip(self, task: Task, activation: Activation) -> None:
         view = self._evaluation.of_end(activation, "skipped", None, None)
-        tooks, misfits, fails, _ = self._judged_edges(task, activation, view)
+        taken, misfits, fails, _ = self._judged_edges(task, activation, view)
         self._make(Skipped(id=activation.id, task=activation.task))
-        self._take_edges(activation, tooks, misfits)
+        self._take_edges(activation, taken, misfits)
         if fails:
             self._stop("fail")
 
@@ -285,7 +285,7 @@ class Interpreter:
         self, task: Task, activation: Activation, view: View
     ) -> tuple[list[Took], list[Misfit], bool, bool]:
         """Finds the edges that are taken: with what they publish, what has no value, whether they fail, or handle."""
-        tooks: list[Took] = []
+        taken: list[Took] = []
         misfits: list[Misfit] = []
         fails = handles = False
         for index, edge in enumerate(task.edges):
@@ -297,15 +297,15 @@ class Interpreter:
             except Misfit as misfit:
                 misfits.append(misfit)
                 continue
-            tooks.append(Took(id=activation.id, edge=index, published=published))
+            taken.append(Took(id=activation.id, edge=index, published=published))
             fails = fails or edge.fails
             handles = handles or edge.handles
             if task.match == "first":
                 break
-        return tooks, misfits, fails, handles
+        return taken, misfits, fails, handles
 
-    def _take_edges(self, activation: Activation, tooks: list[Took], misfits: list[Misfit]) -> None:
-        for took in tooks:
+    def _take_edges(self, activation: Activation, taken: list[Took], misfits: list[Misfit]) -> None:
+        for took in taken:
             self._make(took)
         for misfit in misfits:
             self._break(misfit.kind, str(misfit), activation)

@@ -94,8 +94,8 @@ class Branches:
         return {number for number, count in enumerate(counts) if count > 1 and not groups_of(self._wiring, number)}
 
     def _check_ambiguous(self, join: int, regions: list[set[int]]) -> None:
-        splits = sorted(set().union(*regions) & self._splits)
-        splits = [each for each in splits if self._component[each] != self._component[join]]
+        inside = {number for region in regions for number in region}
+        splits = [each for each in sorted(inside & self._splits) if self._component[each] != self._component[join]]
         if splits:
             name = self._wiring.names[splits[0]]
             text = (

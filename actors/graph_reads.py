@@ -13,6 +13,7 @@ from .graph_draft import Use
 from .graph_expression import Expression, ExpressionInvalid
 from .graph_findings import Findings, shown
 from .graph_problem import Path
+from .graph_shape import is_list, is_mapping
 from .graph_template import Template, expression_of
 
 _MARKERS: Final = ("{{", "<%", "{%", "{#")
@@ -129,12 +130,9 @@ def _texts(value: object) -> Iterator[tuple[Path, str]]:
     stack: list[tuple[Path, object]] = [((), value)]
     while stack:
         path, each = stack.pop()
-        match each:
-            case str():
-                yield path, each
-            case dict():
-                stack.extend(((*path, key), inner) for key, inner in each.items())
-            case list():
-                stack.extend(((*path, index), inner) for index, inner in enumerate(each))
-            case _:
-                pass
+        if isinstance(each, str):
+            yield path, each
+        elif is_mapping(each):
+            stack.extend(((*path, key), inner) for key, inner in each.items())
+        elif is_list(each):
+            stack.extend(((*path, index), inner) for index, inner in enumerate(each))

@@ -19,20 +19,37 @@ class Scope(msgspec.Struct, frozen=True):
     values: dict[str, object] = {}
     versions: dict[str, int] = {}
     """Of each variable the number of the publish that has set it, in the run's order."""
+    base: Scope | None = None
+    """What the branch began with, at the run's beginning or at a join; None where this is one."""
+    changed: frozenset[str] = frozenset()
+    """Variables that were published since: where branches of one base meet, nothing else has to be looked at."""
 
     def with_values(self, published: dict[str, object], version: int) -> Scope:
         """Returns it with variables set."""
-        return Scope({**self.values, **published}, {**self.versions, **dict.fromkeys(published, version)})
+        return Scope(
+            {**self.values, **published},
+            {**self.versions, **dict.fromkeys(published, version)},
+            self.base or self,
+            self.changed.union(published),
+        )
 
     def merged(self, other: Scope) -> Scope:
         """Joins what two branches see: of each variable what was published last."""
-        if other is self:
+        base = self.base or self
+        is_akin = (other.base or other) is base
+        if other is self or (is_akin and not other.changed):
             return self
-        values, versions = dict(self.values), dict(self.versions)
-        for name, version in other.versions.items():
-            if versions.get(name, -1) < version:
-                values[name], versions[name] = other.values[name], version
+        names = other.changed if is_akin else other.versions
+        newer = [name for name in names if self.versions.get(name, -1) < other.versions[name]]
+        values = {**self.values, **{name: other.values[name] for name in newer}}
+        versions = {**self.versions, **{name: other.versions[name] for name in newer}}
+        if is_akin:
+            return Scope(values, versions, base, self.changed | other.changed)
         return Scope(values, versions)
+
+    def as_base(self) -> Scope:
+        """Returns it as what branches begin with."""
+        return Scope(self.values, self.versions) if self.base is not None else self
 
 
 NOTHING: Final = Scope()

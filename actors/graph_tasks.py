@@ -13,6 +13,7 @@ from .graph_inline import InlineInvalid, parse_inline, split_action
 from .graph_model import Action, Attempts, ChildAction, HookAction, Items, StepAction, Task, TimerAction
 from .graph_problem import Path
 from .graph_reads import BROKEN, Reads, is_whole_expression
+from .graph_shape import is_list, is_mapping
 from .graph_template import Template
 from .limits import GRAPH_ITEMS_MAX, RETRIES_MAX
 
@@ -153,7 +154,7 @@ def _input(fields: Fields) -> Template:
     value = fields.values.get("input")
     if value is None:
         return Template({})
-    if isinstance(value, dict | list) or is_whole_expression(value):
+    if is_mapping(value) or is_list(value) or is_whole_expression(value):
         return fields.template("input")
     fields.bad("input", "write a mapping, a list, or one expression for either")
     return BROKEN
@@ -168,7 +169,7 @@ def _items(fields: Fields, kind: str) -> Items | None:
         text = f"with goes with a step or a workflow, not with {kind}; put the {kind} into a task of its own"
         fields.findings.error("items_without_action", fields.at("with"), text)
     value = fields.values["with"]
-    if not isinstance(value, dict):
+    if not is_mapping(value):
         names, values = _item_values(fields.findings, fields.at("with"), value, fields.reads.uses)
         return Items(values=values, names=names)
     inner = Fields(fields.findings, fields.at("with"), value, what="with", known=_ITEMS_FIELDS, uses=fields.reads.uses)
@@ -201,7 +202,7 @@ def _concurrency(fields: Fields) -> Template | None:
 def _item_values(findings: Findings, path: Path, value: object, uses: list[Use]) -> tuple[tuple[str, ...], Template]:
     """Reads `{{ list }}`, `x in {{ list }}`, `a, b in {{ list }}`, or a list."""
     reads = Reads(findings, uses)
-    if isinstance(value, list):
+    if is_list(value):
         if len(value) > GRAPH_ITEMS_MAX:
             text = f"there are {len(value)} items; at most {GRAPH_ITEMS_MAX} are allowed in one task"
             findings.error("limit_out_of_range", path, text)
@@ -228,7 +229,7 @@ def _attempts(fields: Fields, kind: str) -> Attempts | None:
         fields.findings.error("bad_combination", fields.at("retry"), text)
     if value == "forever":
         return _FOREVER
-    if not isinstance(value, dict):
+    if not is_mapping(value):
         fields.bad("retry", "write 'count: 3' and what else it takes, or 'forever'")
         return None
     inner = Fields(

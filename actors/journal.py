@@ -33,6 +33,10 @@ class Journal:
         self.started_at_us = 0
         self.now_us = 0
         self.summary = EMPTY
+        self.status: Status | Literal["early"] = EMPTY.status
+        """The run's status; `early` before its start."""
+        self.has_ended = False
+        """The terminal record is there."""
         self.parked: Parked | None = None
         self.outcome: Outcome | None = None
         self.backlog: list[Folded] = []
@@ -97,6 +101,8 @@ class Journal:
             else:  # nearly always
                 self.continued = None
         self.summary = record.summary
+        self.status = status = record.summary.status
+        self.has_ended = status in ENDED
         self.is_expired = record.expired
         self.parked = record.parked
         self.outcome = record.outcome
@@ -128,16 +134,6 @@ class Journal:
             self.seen.note(self.backlog)
 
     # --- answers ------------------------------------------------------------------------------------
-    @property
-    def status(self) -> Status | Literal["early"]:
-        """The run's status; `early` before its start."""
-        return self.summary.status
-
-    @property
-    def has_ended(self) -> bool:
-        """Tells whether the terminal record is there."""
-        return self.summary.status in ENDED
-
     @property
     def rests_until_us(self) -> int:
         """When the next try of the workflow begins, where it has failed and waits for that; else 0."""

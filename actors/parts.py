@@ -23,15 +23,19 @@ _ENVELOPE_ROOM: Final = 256
 _ENCODER: Final = msgspec.json.Encoder()
 
 
-def split(record: Record) -> list[tuple[Record, bytes]]:
+def split(record: Record) -> tuple[list[Record], list[bytes]]:
     """Cuts a record into parts below `RECORD_BYTES_MAX`, all but the last marked `more` (R10).
 
     Only the first may be larger, by the envelopes of its messages.
+
+    Returns:
+        The parts, and each as it is stored.
     """
     raw = encode_record(record)
     if len(raw) <= RECORD_BYTES_MAX:
-        return [(record, raw)]
-    parts: list[tuple[Record, bytes]] = []
+        return [record], [raw]
+    parts: list[Record] = []
+    stored: list[bytes] = []
     groups = _groups(record)
     prev, last = record.prev, len(groups) - 1
     for index, group in enumerate(groups):
@@ -48,9 +52,10 @@ def split(record: Record) -> list[tuple[Record, bytes]]:
             **{name: group.get(name, []) for name in _LISTS},
         )
         raw = encode_record(part)
-        parts.append((part, raw))
+        parts.append(part)
+        stored.append(raw)
         prev = record_hash(raw)
-    return parts
+    return parts, stored
 
 
 def missing(whole: Record, found: Record) -> Record:

@@ -102,7 +102,7 @@ class Recorder:
     # --- inside ---------------------------------------------------------------------------------
     def _whole(self, turn: Turn, nonce: str, execution: Execution, fold: Fold, *, kept: int = 0) -> Record:
         journal = self._journal
-        return Record(
+        record = Record(
             v=VERSION,
             k=journal.k + 1,
             prev=journal.prev,
@@ -114,20 +114,30 @@ class Recorder:
             at_us=max(execution.loop.now_us, journal.now_us),
             start=turn.start,
             link=journal.link,
-            messages=[folded_of(m) for m in turn.taken],
-            fired=fold.fired,
+            messages=list(map(folded_of, turn.taken)),
             commands=execution.decided,
-            retries=fold.retries,
-            refused=[verdict.refusal for verdict in fold.refused],
-            answers=execution.desk.answers if execution.desk is not None else [],
-            values=execution.status.changed if execution.status is not None else {},
             kept=kept,
             unparked=journal.parked is not None,
             outcome=fold.outcome,
-            continued=None if fold.renewal is None else self._continued(fold.renewal),
-            carried=[folded_of(m) for m in fold.carried] if fold.carried else [],
             summary=summary_of(execution, fold),
         )
+        # Apart, because each field that is given costs every decision: most have none of these.
+        if fold.fired or fold.retries or fold.refused or fold.renewal is not None:
+            record = msgspec.structs.replace(
+                record,
+                fired=fold.fired,
+                retries=fold.retries,
+                refused=[verdict.refusal for verdict in fold.refused],
+                continued=None if fold.renewal is None else self._continued(fold.renewal),
+                carried=[folded_of(m) for m in fold.carried],
+            )
+        if execution.desk is not None or execution.status is not None:
+            record = msgspec.structs.replace(
+                record,
+                answers=execution.desk.answers if execution.desk is not None else [],
+                values=execution.status.changed if execution.status is not None else {},
+            )
+        return record
 
     def _continued(self, renewal: Renewal) -> Continued:
         journal = self._journal
@@ -180,10 +190,10 @@ class Recorder:
 
 
 def _decision(record: Record, turn: Turn, uploads: Mapping[str, bytes]) -> Decision:
-    parts = split(record)
+    parts, records = split(record)
     return Decision(
-        records=[raw for _, raw in parts],
-        parts=[part for part, _ in parts],
+        records=records,
+        parts=parts,
         folded=turn.taken,
         verdicts=turn.verdicts,
         rest=turn.rest,

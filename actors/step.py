@@ -78,7 +78,9 @@ class Step(Generic[P, R]):
         """Asks for the step to run (in a workflow) or calls the function (elsewhere; a sync function returns its value)."""
         loop = running_loop()
         if loop is not None:
-            return cast("Coroutine[Any, Any, R]", cast(Any, loop.host).run_step(self, args, kwargs))
+            execution: Any = loop.host
+            asked: Coroutine[Any, Any, R] = execution.run_step(self, args, kwargs)
+            return asked
         host = running_host()
         if host is not None:
             return host.run_step(self, args, kwargs)

@@ -23,7 +23,7 @@ class Acks:
         """Acknowledges one; lost with the connection, then it is delivered again and recognised."""
         if letter.delivery.reply:
             self._broker.ack(letter.delivery.reply)
-        self.let_go(letter)
+        self._on_settled(letter.partition, letter.delivery)
 
     def let_go(self, letter: Letter | Unreadable | Detour) -> None:
         """Gives one up unacked: a newer delivery of the message is in hand, or it shall come again."""

@@ -178,11 +178,11 @@ class Wire(Client):
 
     def send_publish(self, subject: str, reply: str, headers: bytes, payload: bytes) -> None:
         """Sends a message. `headers` is a whole block or empty; sizes are the caller's to check."""
-        if not headers:
-            self.send(b"%b %d\r\n%b\r\n" % (f"PUB {subject} {reply}".encode(), len(payload), payload))
-            return
-        line = f"HPUB {subject} {reply} {len(headers)} {len(headers) + len(payload)}\r\n"
-        self.send(b"%b%b%b\r\n" % (line.encode(), headers, payload))
+        if headers:
+            line = f"HPUB {subject} {reply} {len(headers)} {len(headers) + len(payload)}\r\n"
+        else:
+            line = f"PUB {subject} {reply} {len(payload)}\r\n"
+        self.send(b"".join((line.encode(), headers, payload, b"\r\n")))
 
     def send_notice(self, subject: str, payload: bytes) -> None:
         """Sends a message that wants no answer.

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 import anyio
 import msgspec
+from msgspec.structs import asdict
 
 from ..actors.admission import Verdict
 from ..actors.commands import Retry, RunStep
@@ -97,7 +98,7 @@ class Effects:
                 await self._taking_back.purge_one(self._app.index, self._app.index_of("parked", debt.key))
             if debt.is_repeat or owed.retries:
                 slow.append(debt)
-            else:
+            elif owed.steps:
                 batch += [(self._work(debt.key, command), debt, command) for command in owed.steps]
             batch += [(self._timer(debt.key, name, due_at_us), debt, None) for name, due_at_us in owed.timers]
             if owed.children or owed.child_ends or debt.parent is not None:
@@ -222,8 +223,7 @@ class Effects:
 
     def index_entry(self, state: str, key: RunKey, summary: Summary) -> Outgoing:
         """Makes a run's entry in INDEX."""
-        fields = {name: getattr(summary, name) for name in summary.__struct_fields__}
-        entry = IndexEntry(workflow=key.workflow, run=key.run, **fields)
+        entry = IndexEntry(workflow=key.workflow, run=key.run, **asdict(summary))
         return Outgoing(self._app.index_of(state, key), msgspec.json.encode(entry))
 
     # --- messages -----------------------------------------------------------------------------------
@@ -289,9 +289,10 @@ class Effects:
         key, link = debt.key, debt.link
         assert link is not None, "its link has ended"
         summary = msgspec.structs.replace(debt.summary, status="continued", ended_at_us=debt.now_us)
-        fields = {name: getattr(summary, name) for name in summary.__struct_fields__}
         name = RunKey(key.workflow, link_id(key.run, link.n - 1))
-        entry = IndexEntry(workflow=key.workflow, run=name.run, chain=key.run, until_seq=link.seq - 1, **fields)
+        entry = IndexEntry(
+            workflow=key.workflow, run=name.run, chain=key.run, until_seq=link.seq - 1, **asdict(summary)
+        )
         return Outgoing(self._app.index_of("ended", name), msgspec.json.encode(entry))
 
     def _retry(self, key: RunKey, command: RunStep, retry: Retry) -> Outgoing:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import anyio
+from msgspec.structs import replace
 
 from ..actors.errors import BadLog, BrokerError
 from ..actors.names import RunKey
@@ -92,7 +93,7 @@ class OpenRuns:
         # Only where there is none: one that was replaced comes back when the server is killed after the purge of its
         # replacement (a stream with one message per subject; seen on 2.15.1).
         entries = [
-            self._effects.index_entry("open", key, summary)._replace(headers={EXPECT_LAST: "0"})
+            replace(self._effects.index_entry("open", key, summary), headers={EXPECT_LAST: "0"})
             for key, summary in batch.items()
         ]
         try:

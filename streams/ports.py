@@ -5,12 +5,17 @@ Everything above (log, work, timers, workers, client) is written against `Broker
 
 Words: a *delivery* is a message that a consumer hands out and that wants an ack; a *stored* message is one read from
 a stream; a *notice* is core NATS and may be lost. All times are microseconds of the server's clock.
+
+What comes and goes per message is a Struct, which is made four times faster than a NamedTuple; holding nothing that could
+lead back to it, it is no business of the garbage collector's.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
+
+import msgspec
 
 Headers = Mapping[str, str]
 
@@ -31,7 +36,7 @@ TRANSIENT_LAST: Final = 10164
 """Another write on that subject is in flight (three nodes only): ask again."""
 
 
-class Outgoing(NamedTuple):
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """A message to publish."""
 
     subject: str
@@ -39,7 +44,7 @@ class Outgoing(NamedTuple):
     headers: Headers | None = None
 
 
-class PubAck(NamedTuple):
+class PubAck(msgspec.Struct, frozen=True, gc=False):
     """The answer to a publish: `code` 0 means stored durably under `seq`."""
 
     seq: int
@@ -47,7 +52,7 @@ class PubAck(NamedTuple):
     description: str = ""
 
 
-class Delivery(NamedTuple):
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """A message handed out by a consumer."""
 
     subject: str
@@ -67,7 +72,7 @@ class Delivery(NamedTuple):
     """The consumer's own count of what it has handed out, this one included."""
 
 
-class Stored(NamedTuple):
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """A message read from a stream."""
 
     subject: str

@@ -93,7 +93,7 @@ class Publisher:
             return []
         if self._is_closed:
             raise ServerLost(f"the connection to {self._wire.target.shown} is closed")
-        blocks = self._check(messages)
+        blocks, sizes = self._check(messages)
         if self._waiting or self._is_crowded():
             await self._wait_room()
         self._number += 1
@@ -104,7 +104,7 @@ class Publisher:
         if self._sweep is None:
             self._sweep = self._loop.call_later(SWEEP_S, self._on_sweep)
         try:
-            await self._send(number, batch, blocks)
+            await self._send(number, batch, blocks, sizes)
             await batch.future
         finally:
             self._forget(number, batch)
@@ -115,34 +115,42 @@ class Publisher:
         self._on_closed("closed")
 
     # --- sending ------------------------------------------------------------------------------------
-    def _check(self, messages: Sequence[Outgoing]) -> list[bytes]:
+    def _check(self, messages: Sequence[Outgoing]) -> tuple[list[bytes], list[int]]:
+        """Refuses what cannot be sent; returns the header blocks, and the sizes of blocks and payloads together."""
         limit = self._wire.max_payload
         blocks: list[bytes] = []
-        for subject, payload, headers in messages:
+        sizes: list[int] = []
+        for message in messages:
+            subject, payload = message.subject, message.payload
             check_subject(subject)
-            block = encode_headers(headers) if headers else b""
+            block = encode_headers(message.headers) if message.headers else b""
             # The server counts headers too, and drops the connection of who exceeds it; nats-py checks the body alone.
-            if len(payload) + len(block) > limit:
-                size = len(payload) + len(block)
+            size = len(payload) + len(block)
+            if size > limit:
                 raise PayloadTooLarge(
                     f"message to {subject!r} has {size} bytes, the server takes {limit}; raise its max_payload"
                 )
             blocks.append(block)
-        return blocks
+            sizes.append(size)
+        return blocks, sizes
 
-    async def _send(self, number: int, batch: _Batch, blocks: list[bytes]) -> None:
-        send, reply = self._wire.send_publish, f"{self._inbox}{number}."
-        for index, ((subject, payload, _), block) in enumerate(zip(batch.messages, blocks, strict=True)):
-            if index and not index % _SLICE and self._is_crowded():
+    async def _send(self, number: int, batch: _Batch, blocks: list[bytes], sizes: list[int]) -> None:
+        send, reply, messages = self._wire.send_publish, f"{self._inbox}{number}.", batch.messages
+        for start in range(0, len(messages), _SLICE):
+            if start and self._is_crowded():
                 await self._wait_room()
                 if batch.future.done():
                     return
-            send(subject, f"{reply}{index}", block, payload)
-            size = len(payload) + len(block)
+            end = min(start + _SLICE, len(messages))
+            for index in range(start, end):
+                message = messages[index]
+                send(message.subject, f"{reply}{index}", blocks[index], message.payload)
+            # Counted for the whole slice: no answer is read before the next await.
+            size = sum(sizes[start:end])
             batch.bytes += size
             self._pending_bytes += size
-            self._pending += 1
-            batch.sent = index + 1
+            self._pending += end - start
+            batch.sent = end
         self._wake_next()
 
     def _is_crowded(self) -> bool:

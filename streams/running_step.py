@@ -105,6 +105,7 @@ class RunningStep:
         "_step",
         "_timer",
         "attempt",
+        "has_heard",
         "is_left_running",
         "key",
         "task",
@@ -141,6 +142,9 @@ class RunningStep:
             asked_at_us=key[1],
             task=work.task,
         )
+        """Gone when it has ended."""
+        self.has_heard = last_heartbeat is not None
+        """Details were left, which nobody needs after a success."""
         self.task: asyncio.Task[None] | None = None
         self.is_left_running = False
         """The outcome is known (a timeout), the code runs on: a thread, or a task that ignores its cancellation."""
@@ -180,6 +184,8 @@ class RunningStep:
 
     def abandon(self) -> None:
         """Cancels the step because the worker leaves: no outcome, the work will be delivered to another worker."""
+        if self._is_ended and not self.is_left_running:
+            return
         self._is_abandoned = True
         self.attempt.is_cancelled = True
         self._stop_timer()
@@ -319,6 +325,10 @@ class RunningStep:
             self.voice.end()
         # A value that came in spite of a timeout's cancellation is a success; for a stopped step nobody asks.
         self._on_end(self, self._failure if self._is_stopped and self._failure is not None else outcome)
+        # The attempt's voice leads back here, and the task's context to the attempt: uncut, the ten objects of every step
+        # waited for the garbage collector, which took a sixth of a busy step worker's CPU.
+        self.task = None
+        del self.attempt
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -12,6 +12,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -39,6 +40,8 @@ OUTPUT_NAME: Final = "nats-server.out"
 
 POLL_S: Final = 0.01
 WATCH_S: Final = 0.2
+KILLED_S: Final = 5.0
+"""A process that was killed has this long to be gone: it is not our child, so nobody tells."""
 
 
 class EmbeddedServer:
@@ -254,11 +257,24 @@ class EmbeddedServer:
             self._guard.wait()
         if self._guard.returncode < 0:
             # The guard was killed and could not end the server. Its process group lives on with the server, so the
-            # number cannot belong to anybody else; on Linux the server is gone already.
+            # number cannot belong to anybody else; on Linux the server is going already.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._guard.pid, signal.SIGKILL)
+            _wait_free(self._host, self._port)
         self._guard.stdout.close()
         self._guard = None
+
+
+def _wait_free(host: str, port: int) -> None:
+    """Waits until a killed server has let its port go; where another process has taken it, the next start says so."""
+    deadline = time.monotonic() + KILLED_S
+    while time.monotonic() < deadline:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as trial, contextlib.suppress(OSError):
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((host, port))
+            return
+        time.sleep(POLL_S)
 
 
 def _check_loopback(host: str) -> None:

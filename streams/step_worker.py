@@ -300,7 +300,7 @@ class StepWorker:
         running = held.running
         if running is not None and not (isinstance(outcome, Failed) and outcome.is_retryable):
             is_known = running.voice is not None and running.voice.has_stored
-            held.leaves_details = is_known or running.attempt.has_heard
+            held.leaves_details = is_known or running.has_heard
         if isinstance(outcome, Succeeded) and len(outcome.result) > self._inline_bytes_max:
             prefix = f"{work.workflow}/{work.run}"
             self._results.add_stored_apart(

@@ -6,8 +6,6 @@ a subject and a subject read back gives the names that made it. The partition is
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 
 from ..actors.errors import BadMessage, InvalidName
@@ -15,7 +13,7 @@ from ..actors.limits import SUBJECT_BYTES_MAX
 from ..actors.names import RunKey, check_token, is_token
 
 
-class MailAddress(NamedTuple):
+class MailAddress(msgspec.Struct, frozen=True, gc=False):
     """A mailbox subject read back."""
 
     partition: int | None
@@ -191,7 +189,7 @@ class App(msgspec.Struct, frozen=True):
             key = RunKey(check_token("workflow name", names[0]), check_token("run id", names[1]))
         except InvalidName as error:
             raise BadMessage("subject", str(error)) from error
-        return MailAddress(partition, key, names[2], ".".join(names[3:]))
+        return MailAddress(partition, key, names[2], ".".join(names[3:]) if len(names) > 3 else "")
 
     def read_work(self, subject: str) -> RunKey | None:
         """Reads the run from a work subject; None when it holds none."""

@@ -277,7 +277,10 @@ class Turns:
     ) -> Decision | None:
         """Folds under the watchdog; None where something of the run's held the loop and was interrupted."""
         decision: Decision | None = None
-        self._watchdog.begin(key, max([letter.delivery.deliveries for letter in letters]))
+        deliveries = letters[0].delivery.deliveries
+        if len(letters) > 1:
+            deliveries = max([letter.delivery.deliveries for letter in letters])
+        self._watchdog.begin(key, deliveries)
         try:
             decision = actor.fold(messages, objects=objects, nonce=self._nonce())
         except Blocked:

@@ -19,12 +19,36 @@ from jetrun.streams.server import EmbeddedServer
 from jetrun.streams.subjects import App
 from support.nats import NatsUnderTest, delete_streams, running_nats
 from support.processes import Processes
+from support.shares import Shares, put_longest_first
+
+PROCESSES_MAX = 8
+"""Each has a server and fleets of its own."""
 
 # A deadline per example measures the machine, not the code.
 hypothesis.settings.register_profile("default", deadline=None, max_examples=50)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=50, print_blob=True)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2_000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Counts one process more than cores, since tests wait as long as they work; none where files are named."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    if all(".py" in argument for argument in config.args):
+        return 0
+    return min((os.cpu_count() or 1) + 1, PROCESSES_MAX)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config) -> Shares | None:
+    """Tests are handed out in shares unless another way is chosen with `--dist`."""
+    return Shares(config) if config.getoption("dist") == "loadscope" else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In one process, the order is pytest's or pytest-randomly's."""
+    if hasattr(config, "workerinput"):
+        put_longest_first(items)
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +72,7 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 
 @pytest.fixture(scope="session")
 def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsUnderTest]:
-    """One server for the whole session; a test that kills or fills its server takes `own_server`."""
+    """One server for all tests of this process; a test that kills or fills its server takes `own_server`."""
     with running_nats(os.environ.get("JETRUN_TEST_NATS", ""), tmp_path_factory.mktemp("nats")) as server:
         yield server
 

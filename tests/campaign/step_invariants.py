@@ -78,13 +78,19 @@ def same_input(case: Case) -> list[str]:
 
 
 def not_after_end(case: Case) -> list[str]:
-    """No attempt begins later than a lease after the end of its run (I11)."""
+    """No attempt begins later than a lease after the end of its run (I11).
+
+    A server that comes back measures a lease from then on, of all that was out when it went.
+    """
     found: list[str] = []
+    back_us = [fault.until_us for fault in case.faults if fault.kind == "server"]
     for line in case.lines:
         log = case.log_behind(line)
         if line.phase != "begin" or log.outcome is None:
             continue
-        late_us = line.at_us - log.entries[-1].at_us - case.lease_us
+        end_us = log.entries[-1].at_us
+        within_lease = [at_us for at_us in back_us if end_us < at_us <= min(line.at_us, end_us + case.lease_us)]
+        late_us = line.at_us - max([end_us, *within_lease]) - case.lease_us
         if late_us > LATE_US:
             found.append(f"{log.key}: step {line.command} began {late_us / 1e6:.1f} s after the end and a lease")
     return found

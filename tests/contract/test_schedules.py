@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from contract.worlds import Queue, Timers, World, at, contract, payloads
 from jetrun.actors.names import RunKey
 from jetrun.streams.ports import EXPECT_LAST, SCHEDULE, SCHEDULE_TARGET, WRONG_LAST, Outgoing
@@ -119,7 +121,7 @@ async def test_a_fired_message_keeps_own_headers_and_says_where_it_is_from(world
     message = timers.message("1", broker.now_us() + 100_000)
     headers = {**(message.headers or {}), "Own": "x", EXPECT_LAST: "0"}
 
-    await broker.publish(message._replace(headers=headers))
+    await broker.publish(replace(message, headers=headers))
     [fired] = await timers.fired.wait(1)
 
     assert fired.headers["Own"] == "x"
@@ -135,7 +137,7 @@ async def test_a_timers_subject_can_be_fenced(world: World) -> None:
     broker = await world.connect()
     timers = Timers(world, broker)
     message = timers.message("1", broker.now_us() + 60_000_000)
-    fenced = message._replace(headers={**(message.headers or {}), EXPECT_LAST: "0"})
+    fenced = replace(message, headers={**(message.headers or {}), EXPECT_LAST: "0"})
 
     first, again = await broker.publish(fenced), await broker.publish(fenced)
 

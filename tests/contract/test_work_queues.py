@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from contract.worlds import Collected, Mailbox, Queue, World, contract, payloads, wait_until
 from jetrun.actors.errors import NotProvisioned
@@ -18,7 +19,7 @@ async def test_a_delivery_says_all_that_a_worker_needs(world: World) -> None:
     """Identity, order and age of a message could not be told (R5)."""
     broker = await world.connect()
     queue = Queue(world)
-    work = queue.message(7, b"body")._replace(headers={"Own": "x"})
+    work = replace(queue.message(7, b"body"), headers={"Own": "x"})
     ack = await broker.publish(work)
     await broker.publish(queue.message(8))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from contract.worlds import PARTITIONS, Collected, Mailbox, Queue, World, contract, wait_until
 from jetrun.actors.errors import InvalidName, PayloadTooLarge, ServerLost
@@ -88,7 +89,7 @@ async def test_a_purged_subject_is_expected_at_zero_again(world: World) -> None:
     await broker.publish(work)
     await broker.purge(world.app.work, work.subject)
 
-    again = await broker.publish(work._replace(headers=expecting(0)))
+    again = await broker.publish(replace(work, headers=expecting(0)))
 
     assert again.code == 0
 
@@ -98,7 +99,7 @@ async def test_work_published_again_is_refused_while_it_is_queued_or_running(wor
     """A repeated effect would run a step twice (R8)."""
     broker = await world.connect()
     queue = Queue(world)
-    work = queue.message(3)._replace(headers=expecting(0))
+    work = replace(queue.message(3), headers=expecting(0))
     await broker.consume(queue.stream, queue.consumer, queue.deliveries.add)
 
     first = await broker.publish(work)
@@ -289,7 +290,7 @@ async def test_mail_above_its_size_is_refused_with_a_code(world: World) -> None:
 
     fits = await broker.publish(mailbox.message(b"x" * MAIL_MESSAGE_BYTES_MAX))
     refused = await broker.publish(mailbox.message(b"x" * (MAIL_MESSAGE_BYTES_MAX + 1)))
-    with_headers = await broker.publish(mailbox.message(b"x" * MAIL_MESSAGE_BYTES_MAX)._replace(headers={"a": "b"}))
+    with_headers = await broker.publish(replace(mailbox.message(b"x" * MAIL_MESSAGE_BYTES_MAX), headers={"a": "b"}))
 
     assert [fits.code, refused.code, with_headers.code] == [0, TOO_LARGE, TOO_LARGE]
 
@@ -319,7 +320,7 @@ async def test_mail_takes_no_header_that_acts_on_the_server(world: World) -> Non
 
     schedule = {SCHEDULE: "@at 2020-01-01T00:00:00Z", SCHEDULE_TARGET: world.app.input(KEY, "cancel")}
     acks = [
-        await broker.publish(mailbox.message()._replace(headers=headers))
+        await broker.publish(replace(mailbox.message(), headers=headers))
         for headers in (schedule, {"Nats-Rollup": "all"}, {"Nats-TTL": "1s"})
     ]
 

@@ -1,4 +1,4 @@
-"""The onboarding: in days of a tenth of a second, in days of a day, and with a crash at every moment."""
+"""The onboarding: in days of some milliseconds, in days of a day, and with a crash at every moment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.story import kinds
 
 @pytest.mark.slow
 async def test_mails_are_sent_with_days_in_between(client: Client) -> None:
-    day = timedelta(milliseconds=100)
+    day = timedelta(milliseconds=30)
     run = await client.start(onboarding.call("bob@example.org", day=day), run_id="bob")
 
     sent = await run.result()

@@ -94,16 +94,15 @@ async def test_a_workflow_that_never_rests_is_parked_beside_a_hundred_that_end(b
     healthy = await bench.start_healthy()
 
     await worker.wait_line('"event":"workflow.blocks"')
-    reported_s = time.monotonic() - began
     assert await results(healthy) == EXPECTED
     assert await wait_parked(bad) == (
         "blocked",
         "the workflow held the loop until its worker was replaced; change its code, then unpark the run",
     )
-    assert 1.9 < reported_s < 4
     assert 9.9 < time.monotonic() - began < 20
     [report] = events(worker, "workflow.blocks")
     assert report["run"] == "misbehaves/spin"
+    assert 2.0 <= report["seconds"] < 4
     assert "in misbehaves" in report["stack"]
     [told] = events(worker, "workflow.blocked")
     assert (told["run"], told["seconds"]) == ("misbehaves/spin", 10.0)

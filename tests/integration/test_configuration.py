@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -79,7 +80,7 @@ async def test_a_project_runs_by_its_file_alone(
     async with await Client.connect() as client:
         result = await client.get("greeting/g-1").result()
 
-    assert typed[-1] == '"hello 7 hello 7"'
+    assert '"hello 7 hello 7"' in typed
     assert result == "hello 7 hello 7"
     assert client.app == app.name
     assert "event" not in actors.output
@@ -90,17 +91,26 @@ async def test_argument_beats_environment_beats_file(project: Project, nats_url:
     look = ("provision", "--dry-run", "-q", "default")
 
     project.configure(url=nats_url, app="of-file")
-    assert (await project.run(*look))[-1].startswith("app of-file: ")
-    assert (await project.run(*look, JETRUN_APP="of-environment"))[-1].startswith("app of-environment: ")
-    assert (await project.run(*look, "--app", app.name, JETRUN_APP="of-environment"))[-1].startswith(
-        f"app {app.name}: "
+    by_file, by_environment, by_argument = await asyncio.gather(
+        project.run(*look),
+        project.run(*look, JETRUN_APP="of-environment"),
+        project.run(*look, "--app", app.name, JETRUN_APP="of-environment"),
     )
+    assert by_file[-1].startswith("app of-file: ")
+    assert by_environment[-1].startswith("app of-environment: ")
+    assert by_argument[-1].startswith(f"app {app.name}: ")
 
     project.configure(url=NOWHERE, app="of-file")
-    assert NOWHERE in (await project.run(*look, code=70))[-1]
-    assert (await project.run(*look, JETRUN_URL=nats_url))[-1].startswith("app of-file: ")
-    assert NOWHERE in (await project.run(*look, code=70, JETRUN_URL=NOWHERE))[-1]
-    assert (await project.run(*look, "--url", nats_url, JETRUN_URL=NOWHERE))[-1].startswith("app of-file: ")
+    by_file, by_environment, wrong_environment, by_argument = await asyncio.gather(
+        project.run(*look, code=70),
+        project.run(*look, JETRUN_URL=nats_url),
+        project.run(*look, code=70, JETRUN_URL=NOWHERE),
+        project.run(*look, "--url", nats_url, JETRUN_URL=NOWHERE),
+    )
+    assert NOWHERE in by_file[-1]
+    assert by_environment[-1].startswith("app of-file: ")
+    assert NOWHERE in wrong_environment[-1]
+    assert by_argument[-1].startswith("app of-file: ")
 
 
 async def test_worker_takes_modules_of_the_nearest_source(project: Project, nats_url: str, app: App) -> None:
@@ -177,9 +187,9 @@ async def test_the_skeleton_runs_and_its_test_passes(processes: Processes, tmp_p
     by_json = processes.start_wfctl("start", "order", '"pen"', "--wait", cwd=folder, env={"JETRUN_URL": url})
 
     assert await started.wait_ended() == 0, started.output
-    assert started.lines[-1] == '"shipped 2 x book"'
+    assert '"shipped 2 x book"' in started.lines
     assert await by_json.wait_ended() == 0, by_json.output
-    assert by_json.lines[-1] == '"shipped 1 x pen"'
+    assert '"shipped 1 x pen"' in by_json.lines
     assert await tested.wait_ended(timeout_s=40) == 0, tested.output
     assert "2 passed" in tested.output
     dev.interrupt()

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from jetrun.actors.errors import (
     InvalidName,
@@ -124,7 +125,7 @@ async def test_a_denied_publish_is_an_error_and_not_a_timeout(tmp_path: Path) ->
 
         assert stored.code == 0
         assert time.monotonic() - began < 2
-        assert (await service.publish(START._replace(headers={EXPECT_LAST: "7"}))).code == WRONG_LAST
+        assert (await service.publish(replace(START, headers={EXPECT_LAST: "7"}))).code == WRONG_LAST
         await service.close()
         await ops.close()
 

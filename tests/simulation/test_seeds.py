@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SEEDS = 40
 PER_TEST = 8
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("start", range(1, SEEDS, PER_TEST))
 def test_every_invariant_holds(start: int) -> None:

@@ -28,9 +28,9 @@ def refuse(reason: str) -> None:
 
 
 @step(max_retries=0)
-async def wait_long(path: str) -> str:
+async def wait_long(path: str, seconds: float) -> str:
     Path(path).write_text(str(os.getpid()))
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(seconds)
     return "waited"
 
 
@@ -72,8 +72,8 @@ async def failing(reason: str) -> None:
 
 
 @workflow
-async def slow(path: str) -> str:
-    return await wait_long(path)
+async def slow(path: str, seconds: float = 1.0) -> str:
+    return await wait_long(path, seconds)
 
 
 @workflow

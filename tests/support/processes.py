@@ -17,7 +17,7 @@ from typing import IO, Self
 import anyio.to_thread
 
 TESTS = Path(__file__).resolve().parent.parent
-WAIT_S = 20.0
+WAIT_S = 40.0
 
 
 class Child:

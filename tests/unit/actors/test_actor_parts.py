@@ -147,7 +147,7 @@ def test_parts_join_to_what_was_cut() -> None:
         summary=Summary(status="running"),
     )
 
-    parts = [part for part, _ in split(record)]
+    parts, _ = split(record)
     ((whole, is_open),) = joined(parts)
     ((found, is_cut),) = joined(parts[:2])
 

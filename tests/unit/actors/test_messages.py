@@ -185,17 +185,19 @@ def test_depth_is_bounded(levels: int) -> None:
 )
 def test_bombs_are_judged_at_once(raw: bytes, code: str) -> None:
     """Whatever the door lets in costs a worker next to nothing, and gets its right name."""
+
+    def took_s() -> float:
+        began = time.process_time()
+        if code:
+            assert code_of("hook", raw, "go") == code
+        else:
+            decode_body("hook", "go", raw)
+        return time.process_time() - began
+
     gc.freeze()  # what the other tests have left is not the body's doing
-    began = time.process_time()
-
-    if code:
-        assert code_of("hook", raw, "go") == code
-    else:
-        decode_body("hook", "go", raw)
-
-    took_s = time.process_time() - began
+    least_s = min(took_s() for _ in range(3))  # the others may be due to what else the processor does
     gc.unfreeze()
-    assert took_s < 0.1
+    assert least_s < 0.1
 
 
 @given(st.binary(max_size=200), st.sampled_from([*PLAIN_VERBS, *NAMED_VERBS]))

@@ -45,8 +45,10 @@ def test_it_is_as_deep_as_what_is_read(value: Any, depth_max: int) -> None:
 )
 def test_bombs_take_no_time(raw: bytes) -> None:
     """A body of the full size may be anything; a regular expression needed minutes for some."""
-    began = time.process_time()
 
-    is_deeper(raw, 64)
+    def took_s() -> float:
+        began = time.process_time()
+        is_deeper(raw, 64)
+        return time.process_time() - began
 
-    assert time.process_time() - began < 0.1
+    assert min(took_s() for _ in range(3)) < 0.1  # the others may be due to what else the processor does

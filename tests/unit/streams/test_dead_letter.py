@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 import msgspec
+from msgspec.structs import replace
 
 from jetrun.actors.names import RunKey
 from jetrun.streams.dead_letter import dead_letter
@@ -36,7 +37,7 @@ def test_text_is_kept_as_text() -> None:
 
 def test_the_pin_is_not_kept() -> None:
     """It is the worker's own, not the sender's."""
-    pinned = delivery(b"")._replace(headers={"From": "here", "Nats-Pin-Id": "p"})
+    pinned = replace(delivery(b""), headers={"From": "here", "Nats-Pin-Id": "p"})
     letter = dead_letter(APP, pinned, RunKey("order", "o-1"), code="json", reason="empty")
 
     assert msgspec.json.decode(letter.payload)["headers"] == {"From": "here"}

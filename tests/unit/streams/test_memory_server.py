@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from jetrun.actors.errors import PermissionDenied
 from jetrun.actors.names import RunKey
@@ -93,7 +94,7 @@ def test_a_late_commit_respects_the_fence() -> None:
     async def scenario(server: MemoryServer, broker: MemoryBroker) -> None:
         await broker.publish(LOG, timeout_s=0.1)
         server.faults.commit_late = 0
-        other = await broker.publish(LOG._replace(payload=b"2"))
+        other = await broker.publish(replace(LOG, payload=b"2"))
         await asyncio.sleep(60)
 
         assert other.code == 0
@@ -157,7 +158,7 @@ def test_a_stale_replica_lags_and_the_leader_does_not() -> None:
     async def scenario(_: MemoryServer, broker: MemoryBroker) -> None:
         await broker.publish(LOG)
         await asyncio.sleep(30)
-        await broker.publish(LOG._replace(payload=b"2", headers=None))
+        await broker.publish(replace(LOG, payload=b"2", headers=None))
         reads = [len(await broker.read(APP.log, LOG.subject)) for _ in range(20)]
         last = await broker.last(APP.log, LOG.subject)
         await asyncio.sleep(30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -321,6 +322,27 @@ async def test_an_error_of_the_cleanup_does_not_hide_the_timeout() -> None:
         failed = await start(on, messy, timeout_us=1_000).failure()
 
     assert failed.error.code == "step_timeout"
+
+
+async def test_a_step_that_has_ended_leaves_nothing_to_the_garbage_collector() -> None:
+    """What is left to it keeps its memory until then, and costs its worker more than counting references does."""
+
+    @step(name="light")
+    async def light() -> int:
+        return attempt().number
+
+    gc.disable()
+    try:
+        async with bench() as on:
+            run = start(on, light)
+            await run.ended.wait()
+            del run.running
+        left = [one for one in gc.get_objects() if isinstance(one, RunningStep) and one.work.name == "light"]
+    finally:
+        gc.enable()
+
+    assert run.outcomes == [Succeeded(b"2")]
+    assert left == []
 
 
 async def test_an_abandoned_step_reports_nothing() -> None:
