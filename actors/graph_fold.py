@@ -7,11 +7,11 @@ predecessors, is met once, and absorbs who comes late. A variable that branches 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, assert_never
 
 from .errors import ErrorInfo
-from .graph_model import ROOT, Graph
+from .graph_model import ROOT, Graph, Task
 from .graph_moves import (
     Began,
     Broken,
@@ -45,7 +45,8 @@ class GraphFold:
     def __init__(self, graph: Graph, state: State) -> None:
         self.graph = graph
         self.state = state
-        self._tracked = frozenset((*graph.dominators, *graph.dominators.values()))
+        self.tracked = frozenset((*graph.dominators, *graph.dominators.values()))
+        """Tasks whose activations tell instances of joins apart."""
         self._ended: Activation | None = None
         """Whose edges are taken."""
         self._fails = False
@@ -110,7 +111,7 @@ class GraphFold:
         state.counts[task] = count + 1
         state.activated += 1
         new = state.activated
-        if task in self._tracked:
+        if task in self.tracked:
             ancestry = {**ancestry, task: new}
         state.activations[new] = Activation(
             id=new, task=task, scope=scope, ancestry=ancestry, causes=causes, is_last=self._fails
@@ -196,8 +197,7 @@ class GraphFold:
             instance.scope = instance.scope.merged(scope)
             instance.ancestry = _newest(instance.ancestry, ancestry)
         instance.arrivals[ended.task] = ended.id
-        arrived = instance.arrivals.keys()
-        if all(len(group.predecessors & arrived) >= group.need for group in task.join):
+        if is_met(task, instance.arrivals):
             del state.joins[key]
             state.fired.add(key)
             causes = tuple(instance.arrivals.values())
@@ -215,6 +215,11 @@ class GraphFold:
         alive = {(join, past.get(dominators.get(join, ROOT), 0), past.get(join, 0)) for join in joins for past in pasts}
         state.fired &= alive
         self._fired_max = _FIRED_SPARE + 2 * len(state.fired)  # so that looking costs little per join
+
+
+def is_met(task: Task, arrivals: Mapping[str, int]) -> bool:
+    """Tells whether enough of a join's predecessors have arrived."""
+    return all(len(group.predecessors & arrivals.keys()) >= group.need for group in task.join)
 
 
 def fold(graph: Graph, moves: Iterable[Move], state: State | None = None) -> State:

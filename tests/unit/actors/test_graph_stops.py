@@ -40,7 +40,9 @@ async def test_after_a_failure_nothing_new_starts_or_independent_branches_finish
 
 async def test_steps_drain_and_tasks_fail_fast_unless_told_otherwise() -> None:
     """What each model's users expect."""
-    steps = graph("steps: {bad: {step: wrong}, a: {wait: 1}, b: {step: core.noop, after: a}, c: {step: echo, after: bad}}")
+    steps = graph(
+        "steps: {bad: {step: wrong}, a: {wait: 1}, b: {step: core.noop, after: a}, c: {step: echo, after: bad}}"
+    )
     tasks = graph("tasks: {bad: {action: wrong}, a: {wait: 1, next: [{do: b}]}, b: {action: core.noop}}", "tasks")
     async with app(steps, tasks) as tested:
         drained = await ran(tested, steps)
@@ -77,7 +79,9 @@ steps:
 )
 async def test_what_handles_a_failure(do: str, status: str) -> None:
     """Any target but `continue`; `fail` handles it, and fails the run. What is published is in the output."""
-    flow = graph(f"tasks: {{a: {{action: wrong, next: [{{when: '{{{{ failed() }}}}', publish: [{{x: 1}}], do: {do}}}]}}, b: {{action: core.noop}}}}\nstart: a\noutput: [{{x: '{{{{ ctx.x }}}}'}}]")
+    flow = graph(
+        f"tasks: {{a: {{action: wrong, next: [{{when: '{{{{ failed() }}}}', publish: [{{x: 1}}], do: {do}}}]}}, b: {{action: core.noop}}}}\nstart: a\noutput: [{{x: '{{{{ ctx.x }}}}'}}]"
+    )
     async with app(flow) as tested:
         ending = await ran(tested, flow)
 
@@ -105,9 +109,13 @@ output: [{clean: "{{ ctx.clean }}"}]
 async def test_continue_on_failure_goes_on_as_after_success(form: str) -> None:
     """W32: the task counts as skipped after its last attempt, and its dependents run."""
     if form == "steps":
-        flow = graph("steps: {a: {step: wrong, on_failure: continue, retry: {count: 1}}, b: {step: echo, input: [1], after: a}, c: {step: echo, input: [1], after_any: [a]}}")
+        flow = graph(
+            "steps: {a: {step: wrong, on_failure: continue, retry: {count: 1}}, b: {step: echo, input: [1], after: a}, c: {step: echo, input: [1], after_any: [a]}}"
+        )
     else:
-        flow = graph("tasks: {a: {action: wrong, on_failure: continue, retry: {count: 1}, next: [{when: '{{ skipped() }}', do: [b, c]}]}, b: {action: echo x=1}, c: {action: echo x=1}}")
+        flow = graph(
+            "tasks: {a: {action: wrong, on_failure: continue, retry: {count: 1}, next: [{when: '{{ skipped() }}', do: [b, c]}]}, b: {action: echo x=1}, c: {action: echo x=1}}"
+        )
     async with app(flow) as tested:
         run = await tested.client.start(flow.call(), run_id="r1")
         ending = await ending_of(run)
@@ -163,7 +171,9 @@ output: [{x: "{{ ctx.x }}"}]
 
 async def test_an_output_that_has_no_value_fails_the_run_and_the_rest_is_there() -> None:
     """As much as there is."""
-    flow = graph("input: [n]\ntasks: {a: {action: core.noop}}\noutput: [{x: 1}, {y: '{{ ctx.n.m }}'}, {z: '{{ ctx.x + 1 }}'}]")
+    flow = graph(
+        "input: [n]\ntasks: {a: {action: core.noop}}\noutput: [{x: 1}, {y: '{{ ctx.n.m }}'}, {z: '{{ ctx.x + 1 }}'}]"
+    )
     async with app(flow) as tested:
         ending = await ran(tested, flow)
 
@@ -329,7 +339,9 @@ output: [{x: "{{ ctx.x }}"}]
 
 async def test_running_steps_may_finish_at_the_limit_where_a_cancel_lets_them() -> None:
     """`on_cancel` says it for both."""
-    flow = graph("limits: {duration: 10s}\non_cancel: allow_finish\ntasks: {a: {action: slow seconds=20, next: [{publish: [{x: 1}], do: b}]}, b: {action: echo x=1}}\noutput: [{x: '{{ ctx.x }}'}]")
+    flow = graph(
+        "limits: {duration: 10s}\non_cancel: allow_finish\ntasks: {a: {action: slow seconds=20, next: [{publish: [{x: 1}], do: b}]}, b: {action: echo x=1}}\noutput: [{x: '{{ ctx.x }}'}]"
+    )
     async with app(flow) as tested:
         ending = await ran(tested, flow)
 
@@ -339,7 +351,9 @@ async def test_running_steps_may_finish_at_the_limit_where_a_cancel_lets_them() 
 
 async def test_a_loop_without_end_is_ended_by_its_limit() -> None:
     """A16: the task and the limit are named; retries and items do not count."""
-    flow = graph("limits: {iterations: 5}\ntasks: {s: {next: [{do: a}]}, a: {action: flaky good=2, retry: {count: 1}, next: [{when: '{{ succeeded() }}', do: a}]}}")
+    flow = graph(
+        "limits: {iterations: 5}\ntasks: {s: {next: [{do: a}]}, a: {action: flaky good=2, retry: {count: 1}, next: [{when: '{{ succeeded() }}', do: a}]}}"
+    )
     async with app(flow) as tested:
         run = await tested.client.start(flow.call(), run_id="r1")
         ending = await ending_of(run)
@@ -355,7 +369,9 @@ async def test_a_loop_without_end_is_ended_by_its_limit() -> None:
 
 async def test_all_activations_together_have_a_limit() -> None:
     """Two tasks in turn, each below its own."""
-    flow = graph("limits: {activations: 7}\ntasks: {s: {next: [{do: a}]}, a: {action: core.noop, next: [{when: '{{ succeeded() }}', do: b}]}, b: {next: [{when: '{{ succeeded() }}', do: a}]}}")
+    flow = graph(
+        "limits: {activations: 7}\ntasks: {s: {next: [{do: a}]}, a: {action: core.noop, next: [{when: '{{ succeeded() }}', do: b}]}, b: {next: [{when: '{{ succeeded() }}', do: a}]}}"
+    )
     async with app(flow) as tested:
         run = await tested.client.start(flow.call(), run_id="r1")
         ending = await ending_of(run)
@@ -367,7 +383,9 @@ async def test_all_activations_together_have_a_limit() -> None:
 
 async def test_a_loop_that_waits_for_nothing_ends() -> None:
     """It would hold its worker else."""
-    flow = graph("limits: {iterations: 1000000}\ntasks: {s: {next: [{do: a}]}, a: {next: [{when: '{{ succeeded() }}', do: a}]}}")
+    flow = graph(
+        "limits: {iterations: 1000000}\ntasks: {s: {next: [{do: a}]}, a: {next: [{when: '{{ succeeded() }}', do: a}]}}"
+    )
     async with app(flow) as tested:
         ending = await ran(tested, flow)
 
@@ -398,7 +416,9 @@ output: [{x: "{{ ctx.x }}"}]
 @pytest.mark.parametrize("retry", ["forever", "{count: forever, delay: 1, when: '{{ failed() }}'}"])
 async def test_a_task_that_may_finish_is_not_tried_again(retry: str, limit: str) -> None:
     """A cancelled run ends with the attempts that run, whoever makes them, and however often they would be made."""
-    flow = graph(f"on_cancel: allow_finish\nlimits: {{duration: 25s}}\ntasks: {{a: {{action: slow seconds=100, timeout: 10s, retry: {retry}}}}}")
+    flow = graph(
+        f"on_cancel: allow_finish\nlimits: {{duration: 25s}}\ntasks: {{a: {{action: slow seconds=100, timeout: 10s, retry: {retry}}}}}"
+    )
     async with app(flow) as tested:
         run = await tested.client.start(flow.call(), run_id="r1")
         await tested.skip(15)
@@ -407,12 +427,16 @@ async def test_a_task_that_may_finish_is_not_tried_again(retry: str, limit: str)
         ending = await ending_of(run)
 
         assert len(tested.calls(slow)) == (2 if limit == "cancel" else 3)
-    assert (ending.status, code_of(ending)) == (("cancelled", None) if limit == "cancel" else ("failed", "duration_limit"))
+    assert (ending.status, code_of(ending)) == (
+        ("cancelled", None) if limit == "cancel" else ("failed", "duration_limit")
+    )
 
 
 async def test_values_and_items_have_limits() -> None:
     """A variable that grows in a loop, and a list that is too long."""
-    grows = graph("limits: {value: 1KiB}\nvars: [{x: [1]}]\ntasks: {s: {next: [{do: a}]}, a: {action: core.noop, next: [{when: '{{ succeeded() }}', publish: [{x: '{{ ctx.x + ctx.x }}'}], do: a}]}}")
+    grows = graph(
+        "limits: {value: 1KiB}\nvars: [{x: [1]}]\ntasks: {s: {next: [{do: a}]}, a: {action: core.noop, next: [{when: '{{ succeeded() }}', publish: [{x: '{{ ctx.x + ctx.x }}'}], do: a}]}}"
+    )
     many = graph("input: [xs]\ntasks: {a: {with: 'x in {{ ctx.xs }}', action: \"echo x={{ item('x') }}\"}}", "many")
     async with app(grows, many) as tested:
         assert code_of(await ran(tested, grows)) == "value_limit"
@@ -422,7 +446,9 @@ async def test_values_and_items_have_limits() -> None:
 
 async def test_entries_that_are_none_are_told() -> None:
     """A3: a cycle without a way in runs where it is told to begin, and else says why not."""
-    text = "tasks: {a: {action: core.noop, next: [{when: '{{ false }}', do: b}]}, b: {action: core.noop, next: [{do: a}]}}"
+    text = (
+        "tasks: {a: {action: core.noop, next: [{when: '{{ false }}', do: b}]}, b: {action: core.noop, next: [{do: a}]}}"
+    )
     from jetrun.actors import GraphInvalid
 
     with pytest.raises(GraphInvalid, match="no_entry"):
