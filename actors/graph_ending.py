@@ -13,21 +13,25 @@ from .graph_state import State
 _SHOWN_MAX: Final = 10
 
 
-def judged(graph: Graph, state: State, output: dict[str, object] | None) -> Finished:
+def judged(graph: Graph, state: State, output: dict[str, object] | None, *, failed: int) -> Finished:
     """Tells how a run has ended.
 
     Cancelled before all else; failed where a task's failure was not handled, the definition was broken, or a join has
     arrivals and can never be met; else succeeded.
+
+    Args:
+        failed: Failures before its output was evaluated: those of the output come after what they may be due to.
     """
     if state.is_cancelled:
         return Finished(status="cancelled", output=output)
-    if state.failed:
-        return Finished(status="failed", output=output, error=_failure(graph, state))
-    if state.joins:
-        text = "; ".join(list(_unmet(graph, state))[:_SHOWN_MAX])
+    if state.joins and not failed:
+        texts = [*_unmet(graph, state), *(failure.error.message for failure in state.failures)]
+        text = "; ".join(texts[:_SHOWN_MAX])
         return Finished(
             status="failed", output=output, error=ErrorInfo(type="GraphError", message=text, code="join_unreachable")
         )
+    if state.failed:
+        return Finished(status="failed", output=output, error=_failure(graph, state))
     return Finished(status="succeeded", output=output)
 
 

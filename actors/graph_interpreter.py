@@ -444,6 +444,7 @@ class Interpreter:
         if state.live or (state.ready and not state.is_stopping):
             return
         output: dict[str, object] = {}
+        failed = state.failed
         for name, template in self.graph.output:
             view = self._evaluation.of_variables({**state.latest.values, **output})
             try:
@@ -451,4 +452,4 @@ class Interpreter:
             except Misfit as misfit:
                 if not state.is_cancelled:
                     self._make(Broken(kind=misfit.kind, message=str(misfit)))
-        self._make(judged(self.graph, state, output if self.graph.output else None))
+        self._make(judged(self.graph, state, output if self.graph.output else None, failed=failed))

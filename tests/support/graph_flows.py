@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -73,12 +74,21 @@ def length(text: str) -> int:
     return len(text)
 
 
+@step
+def read_text(path: str) -> str:
+    """Fails for good while the file is not there."""
+    try:
+        return Path(path).read_text("utf-8")
+    except FileNotFoundError as error:
+        raise FatalError(f"no file {Path(path).name}") from error
+
+
 @workflow
 async def successor(x: int) -> int:
     return x + 1
 
 
-STEPS = (noop, echo, double, flaky, wrong, never, slow, picky, large, length, successor)
+STEPS = (noop, echo, double, flaky, wrong, never, slow, picky, large, length, read_text, successor)
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -42,7 +43,7 @@ async def test_back_off_is_the_documented_one(retry: str, at_s: list[float], whe
 async def test_jitter_shortens_by_up_to_a_half(when: str) -> None:
     """W26: delays are multiplied by 0.5 to 1."""
     at_s = await attempts_of(f"{{count: 6, delay: 100, jitter: true{when}}}")
-    delays = [later - earlier for earlier, later in zip(at_s, at_s[1:], strict=False)]
+    delays = [later - earlier for earlier, later in pairwise(at_s)]
 
     assert all(50 <= delay <= 100 for delay in delays)
     assert len(set(delays)) > 1
