@@ -12,7 +12,34 @@ from typing import Final
 
 import msgspec
 
-from . import graph_collections as collections
+from .graph_collections import (
+    at as part_at,
+)
+from .graph_collections import (
+    first as first_of,
+)
+from .graph_collections import (
+    keys as all_keys,
+)
+from .graph_collections import (
+    largest,
+    length,
+    merge,
+    pairs,
+    reverse,
+    smallest,
+    sort,
+    span,
+    together,
+    total,
+    unique,
+)
+from .graph_collections import (
+    last as last_of,
+)
+from .graph_collections import (
+    values as all_values,
+)
 from .graph_operators import add, divide_as_yaql
 from .graph_values import (
     counted,
@@ -201,34 +228,34 @@ def _made(value: str, budget: Budget) -> str:
     return value
 
 
-_LENGTH: Final = Function(call=collections.length)
+_LENGTH: Final = Function(call=length)
 _TO_JSON: Final = Function(call=to_json)
 _MANY: Final = 64
 
 SIMPLE: Final[dict[str, Function]] = {
     "abs": Function(call=absolute),
     "bool": Function(call=to_bool),
-    "first": Function(call=collections.first, most=2),
+    "first": Function(call=first_of, most=2),
     "float": Function(call=to_float),
     "int": Function(call=to_whole),
-    "items": Function(call=collections.pairs),
+    "items": Function(call=pairs),
     "json": Function(call=parse_json),
-    "keys": Function(call=collections.keys),
-    "last": Function(call=collections.last, most=2),
+    "keys": Function(call=all_keys),
+    "last": Function(call=last_of, most=2),
     "len": _LENGTH,
     "length": _LENGTH,
     "lower": Function(call=lower),
-    "reverse": Function(call=collections.reverse),
+    "reverse": Function(call=reverse),
     "round": Function(call=rounded, most=2),
     "str": Function(call=to_text),
     "string": Function(call=to_text),
-    "sum": Function(call=collections.total),
+    "sum": Function(call=total),
     "to_json": _TO_JSON,
     "tojson": _TO_JSON,
     "trim": Function(call=trim, most=2),
-    "unique": Function(call=collections.unique),
+    "unique": Function(call=unique),
     "upper": Function(call=upper),
-    "values": Function(call=collections.values),
+    "values": Function(call=all_values),
 }
 """Functions that need one argument alone: what `map`, `filter`, `any` and `all` take by name."""
 
@@ -245,7 +272,7 @@ def _each(budget: Budget, values: list[object], function: object, attribute: obj
             raise ExpressionError("takes either a function's name or attribute=, not both")
         path = text(attribute, "attribute").split(".")
         budget.step(len(values) * len(path))
-        return [collections.at(value, path) for value in values]
+        return [part_at(value, path) for value in values]
     if function is None:
         return values
     name = text(function, "the function's name")
@@ -306,14 +333,14 @@ FUNCTIONS: Final[dict[str, Function]] = {
     "get": Function(call=get, least=2, most=3),
     "join": Function(call=join, most=2),
     "map": Function(call=apply, most=2, names=_BY),
-    "max": Function(call=collections.largest, most=_MANY, names=_BY),
-    "merge": Function(call=collections.merge, most=_MANY),
-    "min": Function(call=collections.smallest, most=_MANY, names=_BY),
-    "range": Function(call=collections.span, most=3),
+    "max": Function(call=largest, most=_MANY, names=_BY),
+    "merge": Function(call=merge, most=_MANY),
+    "min": Function(call=smallest, most=_MANY, names=_BY),
+    "range": Function(call=span, most=3),
     "replace": Function(call=replace, least=3, most=3),
-    "sort": Function(call=collections.sort, names=frozenset({"attribute", "reverse"})),
+    "sort": Function(call=sort, names=frozenset({"attribute", "reverse"})),
     "split": Function(call=split, most=2),
     "startswith": Function(call=starts_with, least=2, most=2),
-    "zip": Function(call=collections.together, most=_MANY, names=frozenset({"pad"})),
+    "zip": Function(call=together, most=_MANY, names=frozenset({"pad"})),
 }
 """All pure functions by name; filters are the same ones."""

@@ -200,7 +200,7 @@ def _read(command: Advance, objects: Mapping[str, bytes]) -> tuple[list[Move], D
 
 
 class _Given(msgspec.Struct):
-    definition: object = None
+    definition: str | dict[str, object] | None = None
 
 
 def _starts(record: Record) -> Iterator[Start]:
@@ -217,7 +217,7 @@ def _started_with(record: Record, objects: Mapping[str, bytes]) -> Definition | 
         if start.ref is not None:
             kwargs = decode_packed(objects[start.ref.sha256]).kwargs
         given = msgspec.json.decode(kwargs, type=_Given).definition if kwargs is not None else None
-        if isinstance(given, (str, dict)):
+        if given is not None:
             return Definition.of(given)
     return None
 

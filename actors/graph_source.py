@@ -9,10 +9,13 @@ from typing import Final, NoReturn, cast
 
 import msgspec
 
-from . import graph_json, graph_yaml
+from .graph_json import NotJson
+from .graph_json import read as read_json
 from .graph_problem import NO_MARK, GraphInvalid, Mark, Path, Problem, mark_at, quoted
 from .graph_scalar import INT_MAX, INT_MIN, Json, has_surrogate
 from .graph_tree import PROBLEMS_KEPT_MAX, Hopeless, Place, Tree
+from .graph_yaml import NotYaml
+from .graph_yaml import read as read_yaml
 from .limits import GRAPH_DEFINITION_BYTES_MAX, GRAPH_DEPTH_MAX, GRAPH_NODES_MAX
 
 _NO_PLACE: Final = Place(NO_MARK, NO_MARK, {})
@@ -70,6 +73,15 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
             place = inner
         return place.key if key else place.mark
 
+    def part(self, key: str) -> Document:
+        """Makes a document of a mapping in it, with the places that it has here.
+
+        Raises:
+            GraphInvalid: It is none.
+        """
+        place = self._top.inside.get(key, self._top)
+        return Document(name=self.name, value=_mapping_of(self.value[key], self.name, place.mark), _top=place)
+
 
 def parse(data: bytes | str, *, name: str) -> Document:
     """Reads YAML or JSON, whatever it holds, in a second at most.
@@ -107,17 +119,17 @@ def readable(data: bytes | str) -> str:
     return data.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _read_json(text: str, tree: Tree, name: str) -> graph_json.NotJson | None:
+def _read_json(text: str, tree: Tree, name: str) -> NotJson | None:
     try:
-        graph_json.read(text, tree)
-    except graph_json.NotJson as error:
+        read_json(text, tree)
+    except NotJson as error:
         return error
     except Hopeless:
         raise GraphInvalid(name, tree.problems) from None
     return None
 
 
-def _read_yaml(text: str, tree: Tree, name: str, unlike_json: graph_json.NotJson | None) -> bool:
+def _read_yaml(text: str, tree: Tree, name: str, unlike_json: NotJson | None) -> bool:
     """Reads YAML. What is neither JSON nor YAML is judged as the one that it resembles for longer."""
     if found := _NOT_YAML.search(text):
         mark = mark_at(text, found.start())
@@ -127,8 +139,8 @@ def _read_yaml(text: str, tree: Tree, name: str, unlike_json: graph_json.NotJson
         )
         _fail(name, "character_not_allowed", message, mark)
     try:
-        return graph_yaml.read(text, tree)
-    except graph_yaml.NotYaml as error:
+        return read_yaml(text, tree)
+    except NotYaml as error:
         _judge_as_json(unlike_json, name, error.offset, error.mark)
         problem = Problem(kind=error.kind, message=str(error), mark=error.mark)
         raise GraphInvalid(name, [*tree.problems, problem]) from None
@@ -136,7 +148,7 @@ def _read_yaml(text: str, tree: Tree, name: str, unlike_json: graph_json.NotJson
         raise GraphInvalid(name, tree.problems) from None
 
 
-def _judge_as_json(error: graph_json.NotJson | None, name: str, offset: int, mark: Mark) -> None:
+def _judge_as_json(error: NotJson | None, name: str, offset: int, mark: Mark) -> None:
     """Reports what is wrong with it as JSON, where JSON goes on for as long as YAML, or for want of a comma a little less."""
     if error is None:
         return

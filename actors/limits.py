@@ -129,6 +129,12 @@ GRAPH_ADVANCE_STEPS_MAX: Final = 1_000_000
 GRAPH_ADVANCE_SIZE_MAX: Final = 16 * 1024 * 1024
 """What the expressions of one event may spend in all: some 0.2 s, and bytes that fit twice into a value."""
 
+GRAPH_REHEARSAL_EVENTS_MAX: Final = 100_000
+"""Ends of work in one scenario of a rehearsal: as many as a run may have activations, in some 5 s."""
+
+GRAPH_SCENARIOS_MAX: Final = 1_000
+"""Scenarios of one rehearsal file."""
+
 GRAPH_RECORDS: Final = 5_000
 """Records after which a graph run continues as new when it waits for nothing but timers and hooks."""
 

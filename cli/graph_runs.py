@@ -65,6 +65,6 @@ async def show_run(connection: Connection, text: str) -> None:
 async def rerun_run(connection: Connection, text: str, tasks: list[str], run_id: str, *, wait: bool) -> None:
     """Starts a run that begins an ended one again."""
     key = await find_run(connection, text)
-    call = await rerun_call(Session(connection.broker, connection.app), key, tasks)
-    call = Call(call.workflow, call.args, call.kwargs, msgspec.Raw)
+    begun = await rerun_call(Session(connection.broker, connection.app), key, tasks)
+    call: Call[Any] = Call(begun.workflow, begun.args, begun.kwargs, msgspec.Raw)
     await start_run(connection, call, run_id, "existing", wait=wait)

@@ -1,6 +1,7 @@
 """The janitor: ended runs are kept whole for a time, then as their terminal record, then forgotten (R15, R20).
 
-It walks the `ended` entries of INDEX from the front, which is the order of ending, and touches a log only when no
+It walks the `ended` entries of INDEX from the front, which is the order of ending, by the server's time of storing: one that
+lies in the future holds nobody up and is kept for the retention from when that is seen. It touches a log only when no
 message of the run is left in MAIL. LOG itself has no limits: nothing else deletes records. One worker at a time cleans,
 the owner of the first partition; two at once would do no harm.
 """
@@ -23,6 +24,8 @@ from .subjects import App, partition_of
 from .telemetry import log
 
 PASS_EVERY_S: Final = 300.0
+CLOCK_AHEAD_US: Final = 60 * 1_000_000
+"""How far an entry may lie in the future before it counts as one that a wrong clock has dated."""
 _PURGES_PER_S: Final = 100
 _VERBS: Final = ("start", "hook.*", "cancel", "terminate", "pause", "resume", "update.*", "step", "child", "timer")
 
@@ -70,6 +73,9 @@ class Janitor:
         now_us = self._broker.now_us()
         cleaned = 0
         async for stored in self._broker.scan(self._app.index, self._app.index_of("ended", RunKey("*", "*"))):
+            if stored.at_us > now_us + CLOCK_AHEAD_US:
+                await self._redate(stored, now_us)
+                continue
             if stored.at_us > now_us - self._retention_us:
                 break  # this entry and all behind it are too young for anything
             if await self._clean_one(stored, now_us):
@@ -78,6 +84,17 @@ class Janitor:
         if cleaned:
             log("janitor.cleaned", runs=cleaned)
         return cleaned
+
+    async def _redate(self, stored: Stored, now_us: int) -> None:
+        """Has an entry count from now on: the server's clock was ahead when it was stored, so that its age is unknown."""
+        try:
+            entry = msgspec.json.decode(stored.payload, type=IndexEntry)
+        except msgspec.DecodeError:
+            return
+        dated = msgspec.structs.replace(entry, ended_at_us=min(entry.ended_at_us, now_us))
+        subject = self._app.index_of("ended", RunKey(entry.workflow, entry.run))
+        await self._broker.publish(Outgoing(subject, msgspec.json.encode(dated)))
+        log("janitor.redated", logging.WARNING, run=f"{entry.workflow}/{entry.run}", ahead_us=stored.at_us - now_us)
 
     async def _clean_one(self, stored: Stored, now_us: int) -> bool:
         try:

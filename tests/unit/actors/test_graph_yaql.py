@@ -241,9 +241,9 @@ def test_errors_show_yaql_as_it_was_written() -> None:
     ["(" * 1900, "[" * 1900, "1" + "+1" * 1900, "len(" * 900, "a" + ".b" * 1900, "'" + "\\'" * 1900, "a" * 9000],
 )
 def test_bombs_are_refused_at_once(source: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
 
     with pytest.raises((ExpressionInvalid, ExpressionError)):
         value_of(source)
 
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 5

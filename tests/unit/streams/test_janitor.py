@@ -51,3 +51,37 @@ def test_worker_keeps_logs_as_long_as_it_was_told() -> None:
             worker.drain()
 
     run(main, seed=1)
+
+
+def test_a_clock_that_was_ahead_keeps_nothing_for_ever() -> None:
+    """The server's clock was a year ahead when a run ended: it is cleaned in its turn, and holds up nobody behind it (W6)."""
+    ahead_us = [365 * 86_400 * 1_000_000]
+
+    async def main(loop: SimLoop) -> None:
+        server = MemoryServer(lambda: loop.now_us() + ahead_us[0])
+        server.provision(APP, ["default"], partitions=1)
+        options = ActorOptions(has_threads=False, retention_us=20 * 60 * 1_000_000)
+        worker = ActorWorker(
+            MemoryBroker(server), APP, Registry.of(greet), worker_id="a", key=b"k", partitions=1, options=options
+        )
+        async with anyio.create_task_group() as tasks, Client(MemoryBroker(server), APP.name) as client:
+            tasks.start_soon(worker.run)
+            early = await client.start(greet.call("ann"), run_id="g-1")
+            await anyio.sleep(1)
+            await early.hook("me", "ben")
+            assert await early.result() == "hello ann from ben"
+            await anyio.sleep(1)  # until it is listed, which follows its end
+            ahead_us[0] = 0
+            late = await client.start(greet.call("eve"), run_id="g-2")
+            await anyio.sleep(1)
+            await late.hook("me", "ben")
+            await late.result()
+            assert [len(await handle.log()) for handle in (early, late)] == [2, 2]
+            open_run = await client.start(greet.call("joe"), run_id="g-3")
+
+            await anyio.sleep(45 * 60)
+            assert [len(await handle.log()) for handle in (early, late)] == [1, 1]
+            assert (await open_run.status()).status == "running"
+            worker.drain()
+
+    run(main, seed=1)
