@@ -40,7 +40,7 @@ Run = Callable[..., Ended]
 
 @pytest.fixture(scope="module")
 def graph_fleet(nats_url: str) -> Iterator[Fleet]:
-    with running_fleet(nats_url, ["support.graph_flows"]) as fleet:
+    with running_fleet(nats_url, ["support.graph_steps"]) as fleet:
         yield fleet
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from jetrun.actors import graph_run
 from jetrun.client import testing
-from support.graph_flows import STEPS, code_of, ending_of, graph, ran, seconds_of
+from support.graph_steps import STEPS, code_of, ending_of, graph, ran, seconds_of
 
 LOOP = """
 vars: [{n: 0}]

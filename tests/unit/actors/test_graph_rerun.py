@@ -13,7 +13,7 @@ from jetrun.actors.graph_history import NoGraph
 from jetrun.actors.graph_rerun import NoRerun
 from jetrun.client import RunConflict, RunHandle, RunNotFound, testing
 from jetrun.client.testing_app import AppUnderTest
-from support.graph_flows import STEPS, code_of, ending_of, graph, successor
+from support.graph_steps import STEPS, code_of, ending_of, graph, successor
 
 
 class World:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jetrun.client import testing
-from support.graph_flows import STEPS, code_of, ending_of, flaky, graph, never, ran, seconds_of, slow, story, wrong
+from support.graph_steps import STEPS, code_of, ending_of, flaky, graph, never, ran, seconds_of, slow, story, wrong
 
 
 async def attempts_of(retry: str, action: str = "action: wrong", *, kinds: str = "step.failed") -> list[float]:

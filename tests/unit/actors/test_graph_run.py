@@ -11,7 +11,7 @@ from jetrun.actors.commands import Advance
 from jetrun.actors.graph_workflow import GRAPHS
 from jetrun.client import testing
 from jetrun.client.testing_app import AppUnderTest
-from support.graph_flows import STEPS, code_of, double, ending_of, graph, ran, seconds_of, story
+from support.graph_steps import STEPS, code_of, double, ending_of, graph, ran, seconds_of, story
 
 
 def app(*graphs: object) -> AppUnderTest:

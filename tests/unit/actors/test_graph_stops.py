@@ -8,7 +8,7 @@ import pytest
 
 from jetrun.client import testing
 from jetrun.client.testing_app import AppUnderTest
-from support.graph_flows import STEPS, code_of, echo, ending_of, graph, noop, ran, seconds_of, slow, story
+from support.graph_steps import STEPS, code_of, echo, ending_of, graph, noop, ran, seconds_of, slow, story
 
 
 def app(*graphs: object) -> AppUnderTest:
@@ -184,11 +184,11 @@ async def test_bad_inputs_end_a_run_before_any_task() -> None:
     """A dependency graph takes what it declares."""
     flow = graph("input: [name]\nsteps: {a: {step: core.noop}}")
     async with app(flow) as tested:
-        ending = await ran(tested, flow, "r1", nmae="x")
+        ending = await ran(tested, flow, "r1", nam="x")
 
         assert tested.calls() == []
     assert ending.error is not None
-    assert (code_of(ending), ending.error.message) == ("input", "input: no input 'nmae'; it takes name")
+    assert (code_of(ending), ending.error.message) == ("input", "input: no input 'nam'; it takes name")
 
 
 async def test_a_task_to_start_with_that_does_not_exist_is_named() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from jetrun.actors.graph_workflow import GRAPHS
 from jetrun.client import testing
-from support.graph_flows import STEPS, graph
+from support.graph_steps import STEPS, graph
 
 ONE_BY_ONE = {
     "retries": """
