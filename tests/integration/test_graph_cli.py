@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -144,7 +144,7 @@ def test_named_tasks_are_begun_again(wfctl: Run, deploy: str, tmp_path: Path) ->
     ]
 
 
-def events_of(wfctl: Run, run: str) -> list[dict[str, object]]:
+def events_of(wfctl: Run, run: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in wfctl("tail", f"jetrun-graph/{run}", "--json").out.splitlines()]
 
 
