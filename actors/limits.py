@@ -120,7 +120,10 @@ SCHEDULE_COMMANDS_MAX: Final = 1_000
 
 # --- graphs ----------------------------------------------------------------------------------
 GRAPH_INSTANT_MAX: Final = 20_000
-"""Activations that one event may begin and end, tasks that wait for nothing: some 20 µs each hold the worker's loop."""
+"""Activations that one event may begin: if they wait for nothing, some 20 µs each hold the worker's loop."""
+
+GRAPH_VARIABLES_FREE: Final = 256
+"""A copy of so many variables, some 10 µs, counts as an activation more: for who publishes, or brings as many that are new to a join."""
 
 GRAPH_ITEMS_MAX: Final = 10_000
 """Items of one task: as many commands may be open."""
@@ -163,6 +166,10 @@ GRAPH_NUMBER_CHARS_MAX: Final = 400
 
 GRAPH_EXPRESSION_BYTES_MAX: Final = 4 * 1024
 """One expression's source: no person writes more, and its parser is not made for strangers."""
+
+GRAPH_EXPRESSIONS_BYTES_MAX: Final = 256 * 1024
+GRAPH_EXPRESSION_OVERHEAD_BYTES: Final = 16
+"""All different expressions of a definition, and what each counts more than it has. Parsing a byte takes some 5 µs."""
 
 GRAPH_EXPRESSION_DEPTH_MAX: Final = 32
 """Brackets, signs and alternatives within one another: a level takes 14 frames of the parser, of 1,000 that Python has."""

@@ -297,8 +297,8 @@ async def test_the_ended_log_is_not_touched(world: World) -> None:
         assert (await ending_of(run)).status == "failed"
 
 
-async def test_a_rerun_has_the_definition_of_its_run(world: World) -> None:
-    """The module's may have changed; who wants that one starts anew."""
+async def test_a_rerun_under_another_definition_is_refused(world: World) -> None:
+    """A workflow runs what it is registered as: whoever may start it cannot have it run what it was."""
     flow = graph(FORK)
     world.broken.add("t3")
     async with app(flow) as tested:
@@ -306,8 +306,11 @@ async def test_a_rerun_has_the_definition_of_its_run(world: World) -> None:
         await ending_of(run)
         tested.crash_actor_worker()
         tested._registry.workflows["flow"] = graph("tasks: {z: {action: wrong}}")
+        ending = await ending_of(await again(run))
 
-        assert (await ending_of(await again(run))).status == "succeeded"
+    assert ending.error is not None
+    assert "a run cannot be begun again as it was" in ending.error.message
+    assert world.ran == []
 
 
 async def test_limits_count_what_was_before(world: World) -> None:

@@ -184,11 +184,11 @@ async def test_bad_inputs_end_a_run_before_any_task() -> None:
     """A dependency graph takes what it declares."""
     flow = graph("input: [name]\nsteps: {a: {step: core.noop}}")
     async with app(flow) as tested:
-        ending = await ran(tested, flow, "r1", nam="x")
+        ending = await ran(tested, flow, "r1", nom="x")
 
         assert tested.calls() == []
     assert ending.error is not None
-    assert (code_of(ending), ending.error.message) == ("input", "input: no input 'nam'; it takes name")
+    assert (code_of(ending), ending.error.message) == ("input", "input: no input 'nom'; it takes name")
 
 
 async def test_a_task_to_start_with_that_does_not_exist_is_named() -> None:
