@@ -124,7 +124,7 @@ async def run_definition(
 ) -> Any:
     """Is a run of a definition that comes with its start."""
     if carry is not None:
-        if not (definition is input is start is None):
+        if any(given is not None for given in (definition, input, start)):
             raise DefinitionError(
                 "a run that takes over where another one was takes nothing else; drop the carry, or the rest"
             )

@@ -18,7 +18,7 @@ from support.engine import running_engine
 
 pytestmark = pytest.mark.slow
 
-ONE = {"tasks": {"a": {}}}
+ONE: dict[str, Any] = {"tasks": {"a": {}}}
 
 
 @step

@@ -43,7 +43,8 @@ def test_an_expression_without_value_beside_a_task_that_waits_for_nothing_ends_t
     finished = end(begun({"tasks": {"a": {}, "b": {"run_if": "{{ 1 / 0 > 1 }}"}}}))
 
     assert finished.status == "failed"
-    assert finished.error is not None and finished.error.code == "expression_error"
+    assert finished.error is not None
+    assert finished.error.code == "expression_error"
 
 
 def test_ten_thousand_tasks_that_wait_for_nothing_succeed() -> None:
@@ -66,7 +67,8 @@ def test_a_loop_that_waits_for_nothing_ends_the_run(edges: list[dict[str, object
     finished = end(begun({"limits": MANY, "vars": {"n": 0}, "tasks": tasks}))
 
     assert finished.status == "failed"
-    assert finished.error is not None and finished.error.code == "activation_limit"
+    assert finished.error is not None
+    assert finished.error.code == "activation_limit"
     assert f"more than {GRAPH_INSTANT_MAX} activations" in finished.error.message
 
 
@@ -74,7 +76,8 @@ def test_a_retry_without_delay_of_a_task_that_waits_for_nothing_ends_the_run() -
     """As above; its attempts are no activations."""
     finished = end(begun({"tasks": {"a": {"retry": {"count": 1_000_000, "delay": 0, "when": "{{ succeeded() }}"}}}}))
 
-    assert finished.error is not None and finished.error.code == "activation_limit"
+    assert finished.error is not None
+    assert finished.error.code == "activation_limit"
 
 
 def test_copies_of_many_variables_count() -> None:
@@ -83,7 +86,8 @@ def test_copies_of_many_variables_count() -> None:
 
     finished = end(begun({"limits": MANY, "vars": [{f"v{n}": 1} for n in range(30_000)], "tasks": tasks}))
 
-    assert finished.error is not None and finished.error.code == "activation_limit"
+    assert finished.error is not None
+    assert finished.error.code == "activation_limit"
 
 
 @pytest.mark.parametrize("publishes", [False, True])
@@ -104,7 +108,8 @@ def test_joins_that_are_not_met_are_named_in_short() -> None:
 
     finished = end(begun({"tasks": {**forks, **failing, **joins}}))
 
-    assert finished.error is not None and finished.error.code == "join_unreachable"
+    assert finished.error is not None
+    assert finished.error.code == "join_unreachable"
     assert finished.error.message.count(";") == 9
 
 
@@ -138,7 +143,8 @@ def test_many_assignments_and_outputs_take_linear_time() -> None:
 
     finished = end(begun({"vars": {"x": 1}, "tasks": tasks, "output": output}))
 
-    assert finished.output is not None and len(finished.output) == 5_000
+    assert finished.output is not None
+    assert len(finished.output) == 5_000
 
 
 def test_an_assignment_sees_the_ones_before_it_and_nobody_sees_later_ones() -> None:

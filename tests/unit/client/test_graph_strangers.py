@@ -41,7 +41,7 @@ async def child(x: str) -> int:
     return len(x)
 
 
-DEFINITIONS = [double, large, size_of, echo, child]
+DEFINITIONS: list[Any] = [double, large, size_of, echo, child]
 
 STATUS = "{{ ctx.text ~ (task_status('instant') or 'none') }}"
 LARGE_DEFINITION = {
@@ -145,7 +145,7 @@ def test_results_and_arguments_have_any_names() -> None:
     assert testing.run(GRAPHS.call(definition=definition, input={"given": given}), echo) == {"seen": given}
 
 
-def started_with(carry: dict[str, object], workflow_name: str = GRAPH_WORKFLOW, **more: object) -> Call[Any]:
+def started_with(carry: dict[str, Any], workflow_name: str = GRAPH_WORKFLOW, **more: object) -> Call[Any]:
     kwargs = msgspec.json.encode(more) if more else None
     return Call(workflow_name, msgspec.json.encode([carry]), kwargs, Any)
 
@@ -153,8 +153,11 @@ def started_with(carry: dict[str, object], workflow_name: str = GRAPH_WORKFLOW, 
 def test_a_carry_of_another_definition_is_refused_for_a_registered_graph() -> None:
     """Permissions are given by workflow: any definition is for `jetrun-graph` alone."""
     deploy = graph({"tasks": {"a": {"step": "double", "input": {"x": 1}}}})
-    other = {"definition": {"tasks": {"a": {"step": "large", "input": {"size": 1}}}}, "started_at_us": 0}
-    same = {"definition": deploy.definition.value, "started_at_us": 0}
+    other: dict[str, Any] = {
+        "definition": {"tasks": {"a": {"step": "large", "input": {"size": 1}}}},
+        "started_at_us": 0,
+    }
+    same: dict[str, Any] = {"definition": deploy.definition.value, "started_at_us": 0}
 
     with pytest.raises(JetrunError, match="begin it as a run of jetrun-graph"):
         testing.run(started_with(other, "deploy"), *DEFINITIONS, deploy)
@@ -164,7 +167,7 @@ def test_a_carry_of_another_definition_is_refused_for_a_registered_graph() -> No
 
 def test_a_carry_and_a_definition_exclude_each_other() -> None:
     """One of the two would be ignored in silence."""
-    carry = {"definition": {"tasks": {"a": {}}}, "started_at_us": 0}
+    carry: dict[str, Any] = {"definition": {"tasks": {"a": {}}}, "started_at_us": 0}
 
     with pytest.raises(JetrunError, match="takes nothing else"):
         testing.run(started_with(carry, definition={"tasks": {"b": {}}}))
