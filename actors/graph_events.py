@@ -40,16 +40,11 @@ class DelayEnded(msgspec.Struct, frozen=True, kw_only=True):
 class TimeUp(msgspec.Struct, frozen=True, kw_only=True):
     """The run has reached the limit of its duration."""
 
-    waiting: frozenset[int] = frozenset()
-    """Activations whose next attempt the engine makes later: nothing of them is under way."""
-
 
 class Cancelled(msgspec.Struct, frozen=True, kw_only=True):
     """The run was asked to stop."""
 
     reason: str = ""
-    waiting: frozenset[int] = frozenset()
-    """As in `TimeUp`."""
 
 
 class GoOn(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ activation or arrives at a join. When nothing is under way the run is judged, in
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
 from .errors import ErrorInfo
@@ -53,6 +53,8 @@ class Interpreter:
         self.state = state
         self.results: dict[int, dict[int, object]] = {}
         """Of items, by activation and index: data that moves do not repeat."""
+        self.backing_off: Callable[[], frozenset[int]] = frozenset
+        """Tells activations of which nothing is under way but the engine's own wait for the next attempt."""
         self.is_holding = False
         """Nothing new starts for now: the run is about to continue as new."""
         self._run = run
@@ -143,11 +145,11 @@ class Interpreter:
                 self._begin(event)
             case Cancelled():
                 self._make(Stopped(why="cancel"))
-                self._drop(event.waiting)
+                self._drop()
             case TimeUp():
                 limit_s = self.graph.limits.duration_us / 1e6
                 self._break("duration_limit", f"the run took longer than limits.duration ({limit_s:g} s)", why="limit")
-                self._drop(event.waiting)
+                self._drop()
             case GoOn():
                 pass
             case _:
@@ -213,6 +215,8 @@ class Interpreter:
         """Tells when the next attempt begins, or None where this end is the last."""
         attempts = task.attempts
         if attempts is None or retries_natively(task) or self.state.is_ending:
+            return None
+        if self.state.is_stopping and not activation.is_last:
             return None
         where = f"tasks.{task.name}.retry"
         view = self._evaluation.of_end(activation, event.status, event.result, event.error)
@@ -419,19 +423,20 @@ class Interpreter:
             self._make(Stopped(why=why))
             self._give_up_waits()
 
-    def _drop(self, waiting: frozenset[int]) -> None:
+    def _drop(self) -> None:
         """Gives up what only waits, and what runs unless it may finish."""
         self._give_up_waits()
-        for activation in [a for a in self.state.activations.values() if a.is_live]:
-            if activation.id in waiting or self.graph.on_cancel == "cancel_running":
+        if self.graph.on_cancel == "cancel_running":
+            for activation in [a for a in self.state.activations.values() if a.is_live]:
                 self._give_up(activation)
 
     def _give_up_waits(self) -> None:
         """Gives up timers, hooks and attempts to come: a run that is to end waits for nobody."""
+        waiting = self.backing_off()
         for activation in [a for a in self.state.activations.values() if a.is_live]:
             action = self.graph.tasks[activation.task].action
             is_a_wait = isinstance(action, (TimerAction, HookAction)) and activation.items is None
-            if activation.phase == "delayed" or is_a_wait:
+            if activation.phase == "delayed" or is_a_wait or activation.id in waiting:
                 self._give_up(activation)
 
     def _give_up(self, activation: Activation) -> None:

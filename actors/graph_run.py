@@ -63,6 +63,7 @@ class GraphRun:
         run = {"id": execution.key.run, "workflow": execution.key.workflow, "app": execution.app}
         self._interpreter: Final = Interpreter(self._graph, state, run=run)
         self._interpreter.results.update(results)
+        self._interpreter.backing_off = self._backing_off
         self._works: Final[dict[tuple[int, int | None], Work]] = {}
         self._delays: Final[dict[int, LoopTimer]] = {}
         self._limit: LoopTimer | None = None
@@ -95,8 +96,7 @@ class GraphRun:
         try:
             await self._news.wait()
         except asyncio.CancelledError:
-            self._advance(Cancelled(reason=self._execution.cancel_reason or "", waiting=self._backing_off()))
-            self._retry_no_more()
+            self._advance(Cancelled(reason=self._execution.cancel_reason or ""))
         else:
             self._news.clear()
 
@@ -171,6 +171,7 @@ class GraphRun:
                     self._drop(move.id)
                     self._delay(move.id, move.due_at_us)
                 case Stopped():
+                    self._retry_no_more()
                     for n in [n for n in self._delays if n in self._interpreter.state.ready]:
                         self._delays.pop(n).cancel()
                 case Finished():
@@ -303,8 +304,7 @@ class GraphRun:
         if due_at_us > execution.loop.now_us:
             self._limit = execution.start_timer("sleep", due_at_us, self._on_duration)
         else:
-            self._advance(TimeUp(waiting=self._backing_off()))
-            self._retry_no_more()
+            self._advance(TimeUp())
 
 
 async def run_graph(

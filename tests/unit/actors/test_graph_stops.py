@@ -89,6 +89,22 @@ async def test_what_handles_a_failure(do: str, status: str) -> None:
     assert code_of(ending) == {"continue": "task_failed", "fail": "fail"}.get(do)
 
 
+@pytest.mark.parametrize("retry", ["forever", "{count: forever, delay: 1, when: '{{ failed() }}'}"])
+@pytest.mark.parametrize("at_s", [15, 10.5])
+async def test_after_a_failure_a_task_is_not_tried_again(retry: str, at_s: float) -> None:
+    """What runs may end; a task that is tried for ever does not keep a failed run from its end."""
+    flow = graph(f"""
+tasks:
+  a: {{action: slow seconds=100, timeout: 10s, retry: {retry}}}
+  b: {{action: wrong, delay: {at_s}}}
+""")
+    async with app(flow) as tested:
+        ending = await ran(tested, flow)
+
+        assert len(tested.calls(slow)) == (2 if at_s == 15 else 1)
+    assert (code_of(ending), ending.at_s <= 22) == ("task_failed", True)
+
+
 async def test_siblings_of_fail_have_one_go() -> None:
     """`do: cleanup, fail`: the clean-up runs, what would follow it does not."""
     flow = graph("""
