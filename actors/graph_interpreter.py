@@ -319,7 +319,9 @@ class Interpreter:
         """Starts what may start, and takes the ends of what had nothing to wait for, until neither is left."""
         state = self.state
         self._end_instants()
-        while state.ready and not self.is_holding and not state.is_ending:
+        while state.ready and not state.is_ending:
+            if self.is_holding and not state.is_stopping:  # what a run that stops still begins is its last
+                return
             waiting = [n for n in state.ready if not state.is_stopping or state.activations[n].is_last]
             if not waiting:
                 return
