@@ -72,6 +72,7 @@ class Carry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     failed: int = 0
     is_stopping: bool = False
     is_cancelled: bool = False
+    is_over: bool = False
 
 
 class _Scopes:
@@ -135,6 +136,7 @@ def packed(
         failed=state.failed,
         is_stopping=state.is_stopping,
         is_cancelled=state.is_cancelled,
+        is_over=state.is_over,
     )
 
 
@@ -163,6 +165,7 @@ def unpacked(carry: Carry) -> tuple[State, dict[int, dict[int, object]]]:
         failed=carry.failed,
         is_stopping=carry.is_stopping,
         is_cancelled=carry.is_cancelled,
+        is_over=carry.is_over,
     )
     results = {int(n): {int(index): value for index, value in some.items()} for n, some in carry.results.items()}
     return state, results

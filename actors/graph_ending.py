@@ -14,21 +14,25 @@ from .graph_state import State
 _SHOWN_MAX: Final = 10
 
 
-def judged(graph: Graph, state: State, output: dict[str, object] | None) -> Finished:
+def judged(graph: Graph, state: State, output: dict[str, object] | None, *, failed: int) -> Finished:
     """Tells how a run has ended.
 
     Cancelled before all else; failed where a task's failure was not handled, the definition was broken, or a join has
     arrivals and can never be met; else succeeded.
+
+    Args:
+        failed: Failures before its output was evaluated: those of the output come after what they may be due to.
     """
     if state.is_cancelled:
         return Finished(status="cancelled", output=output)
-    if state.failed:
-        return Finished(status="failed", output=output, error=_failure(graph, state))
-    if state.joins:
-        text = "; ".join(islice(_unmet(graph, state), _SHOWN_MAX))
+    if state.joins and not failed:
+        texts = [*_unmet(graph, state), *(failure.error.message for failure in state.failures)]
+        text = "; ".join(texts[:_SHOWN_MAX])
         return Finished(
             status="failed", output=output, error=ErrorInfo(type="GraphError", message=text, code="join_unreachable")
         )
+    if state.failed:
+        return Finished(status="failed", output=output, error=_failure(graph, state))
     return Finished(status="succeeded", output=output)
 
 
@@ -79,15 +83,13 @@ def _named(tasks: list[str]) -> str:
 
 def _blocked(graph: Graph, state: State) -> Iterator[str]:
     """Names the tasks of a dependency graph that never began because of others."""
-    if graph.form != "dependencies":
+    if graph.form != "dependencies" or not state.activated:
         return
-    for name, task in graph.tasks.items():
-        if state.counts.get(name):
-            continue
-        by = [
-            other
-            for group in task.join
-            for other in graph.tasks
-            if other in group.predecessors and state.statuses.get(other) not in ("succeeded", "skipped")
-        ]
-        yield f"{name} (by {_named(list(dict.fromkeys(by)))})" if by else name
+    by: dict[str, list[str]] = {}
+    for other, task in graph.tasks.items():
+        if state.statuses.get(other) not in ("succeeded", "skipped"):
+            for target in dict.fromkeys(target for edge in task.edges for target in edge.targets):
+                by.setdefault(target, []).append(other)
+    for name in graph.tasks:
+        if not state.counts.get(name):
+            yield f"{name} (by {_named(by[name])})" if name in by else name

@@ -7,11 +7,11 @@ predecessors, is met once, and absorbs who comes late. A variable that branches 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, assert_never
 
 from .errors import ErrorInfo
-from .graph_model import ROOT, Graph
+from .graph_model import ROOT, Graph, Task
 from .graph_moves import (
     Began,
     Broken,
@@ -46,7 +46,8 @@ class GraphFold:
     def __init__(self, graph: Graph, state: State) -> None:
         self.graph = graph
         self.state = state
-        self._tracked = frozenset((*graph.dominators, *graph.dominators.values()))
+        self.tracked = frozenset((*graph.dominators, *graph.dominators.values()))
+        """Tasks whose activations tell instances of joins apart."""
         self._ended: Activation | None = None
         """Whose edges are taken."""
         self._fails = False
@@ -79,6 +80,7 @@ class GraphFold:
                 self._begin(move)
             case Broken():
                 state.over.clear()
+                state.is_over = state.is_over or move.kind == "duration_limit"
                 broken = state.activations.get(move.id)
                 if broken is not None:
                     broken.is_last = False  # it had its go
@@ -113,7 +115,7 @@ class GraphFold:
         state.counts[task] = count + 1
         state.activated += 1
         new = state.activated
-        if task in self._tracked:
+        if task in self.tracked:
             ancestry = {**ancestry, task: new}
         state.activations[new] = Activation(
             id=new, task=task, scope=scope, ancestry=ancestry, causes=causes, is_last=self._fails
@@ -199,11 +201,7 @@ class GraphFold:
             instance.take(scope)
             instance.ancestry = _newest(instance.ancestry, ancestry)
         instance.arrivals[ended.task] = ended.id
-        arrived = instance.arrivals.keys()
-        # Sets are compared only when enough have come: thousands may arrive.
-        if all(len(arrived) >= group.need for group in task.join) and all(
-            len(group.predecessors & arrived) >= group.need for group in task.join
-        ):
+        if is_met(task, instance.arrivals):
             del state.joins[key]
             state.fired.add(key)
             causes = tuple(instance.arrivals.values())
@@ -224,6 +222,15 @@ class GraphFold:
         alive = {(join, past.get(dominators.get(join, ROOT), 0), past.get(join, 0)) for join in joins for past in pasts}
         state.fired &= alive
         self._fired_max = _FIRED_SPARE + 2 * len(state.fired)
+
+
+def is_met(task: Task, arrivals: Mapping[str, int]) -> bool:
+    """Tells whether enough of a join's predecessors have arrived."""
+    arrived = arrivals.keys()
+    # Sets are compared only when enough have come: thousands may arrive.
+    return all(len(arrived) >= group.need for group in task.join) and all(
+        len(group.predecessors & arrived) >= group.need for group in task.join
+    )
 
 
 def fold(graph: Graph, moves: Iterable[Move], state: State | None = None) -> State:

@@ -61,8 +61,18 @@ class GraphHistory(GraphFold):
         self.definition = definition
         self.of = ""
         """The run that this one begins again."""
+        self.links = 1
+        """Of the run's chain, up to this one."""
+        self.base = Scope({**state.latest.values}, {**state.latest.versions})
+        """Variables where the moves begin."""
         self.pasts: dict[int, Past] = {n: _past_of(a) for n, a in state.activations.items()}
-        self.arrivals: dict[JoinKey, list[Arrival]] = {}
+        self.arrivals: dict[JoinKey, list[Arrival]] = {
+            key: [
+                Arrival(task=task, activation=n, scope=joined.scope, ancestry=joined.ancestry)
+                for task, n in joined.arrivals.items()
+            ]
+            for key, joined in state.joins.items()
+        }
         self.met: dict[JoinKey, int] = {}
         """The activation that a join has led to."""
         self.published: list[tuple[int, int, dict[str, object]]] = []
@@ -168,7 +178,7 @@ def history_of(log: Sequence[Record], objects: Mapping[str, bytes]) -> GraphHist
 def _of_carry(carry: Carry) -> GraphHistory:
     state, _ = unpacked(carry)
     history = GraphHistory(Definition.of_raw(carry.definition), state)
-    history.of = carry.of
+    history.of, history.links = carry.of, carry.links
     return history
 
 

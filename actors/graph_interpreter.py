@@ -7,7 +7,7 @@ activation or arrives at a join. When nothing is under way the run is judged, in
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
 from .errors import ErrorInfo
@@ -36,6 +36,7 @@ from .graph_moves import (
 )
 from .graph_state import Activation, ItemsState, State
 from .limits import GRAPH_INSTANT_MAX, GRAPH_VARIABLES_FREE
+from .retry import jittered
 
 
 class Interpreter:
@@ -52,6 +53,8 @@ class Interpreter:
         self.state = state
         self.results: dict[int, dict[int, object]] = {}
         """Of items, by activation and index: data that moves do not repeat."""
+        self.backing_off: Callable[[], frozenset[int]] = frozenset
+        """Tells activations of which nothing is under way but the engine's own wait for the next attempt."""
         self.is_holding = False
         """Nothing new starts for now: the run is about to continue as new."""
         self._run = run
@@ -174,7 +177,7 @@ class Interpreter:
             return
         results = self.results.pop(activation.id, {})
         result = [results.get(index) for index in range(len(items.values))]
-        if self.state.is_cancelled and (items.begun < len(items.values) or items.failed):
+        if self.state.is_ending and (items.begun < len(items.values) or items.failed):
             self._end_attempt(activation, ActionEnded(id=activation.id, status="cancelled", result=result))
             return
         if not items.failed and items.begun == len(items.values):
@@ -211,7 +214,9 @@ class Interpreter:
     def _next_attempt_at(self, task: Task, activation: Activation, event: ActionEnded) -> int | None:
         """Tells when the next attempt begins, or None where this end is the last."""
         attempts = task.attempts
-        if attempts is None or retries_natively(task) or self.state.is_cancelled:
+        if attempts is None or retries_natively(task) or self.state.is_ending:
+            return None
+        if self.state.is_stopping and not activation.is_last:
             return None
         where = f"tasks.{task.name}.retry"
         view = self._evaluation.of_end(activation, event.status, event.result, event.error)
@@ -224,7 +229,10 @@ class Interpreter:
         if most != ENDLESS and activation.attempt > most:
             return None
         delay_us = self._evaluation.span_us(attempts.delay, view, f"{where}.delay")
-        return self._now_us + backoff_us(attempts, delay_us, activation.attempt)
+        delay_us = backoff_us(attempts, delay_us, activation.attempt)
+        if attempts.is_jittered:
+            delay_us = jittered(delay_us, f"{self._run.get('id', '')}:{activation.id}:{activation.attempt}")
+        return self._now_us + delay_us
 
     def _complete(self, task: Task, activation: Activation, event: ActionEnded) -> None:
         status = event.status
@@ -311,7 +319,7 @@ class Interpreter:
         """Starts what may start, and takes the ends of what had nothing to wait for, until neither is left."""
         state = self.state
         self._end_instants()
-        while state.ready and not state.is_cancelled:
+        while state.ready and not state.is_ending:
             if self.is_holding and not state.is_stopping:  # what a run that stops still begins is its last
                 return
             waiting = [n for n in state.ready if not state.is_stopping or state.activations[n].is_last]
@@ -392,7 +400,7 @@ class Interpreter:
 
     def _begin_items(self, task: Task, activation: Activation, items: ItemsState | None) -> None:
         """Begins as many of the items as may be under way. Raises Misfit."""
-        if items is None or task.action is None or self.state.is_cancelled:
+        if items is None or task.action is None or self.state.is_ending:
             return
         if items.failed and task.items is not None and task.items.on_failure != "run_all":
             return
@@ -426,10 +434,11 @@ class Interpreter:
 
     def _give_up_waits(self) -> None:
         """Gives up timers, hooks and attempts to come: a run that is to end waits for nobody."""
+        waiting = self.backing_off()
         for activation in [a for a in self.state.activations.values() if a.is_live]:
             action = self.graph.tasks[activation.task].action
             is_a_wait = isinstance(action, (TimerAction, HookAction)) and activation.items is None
-            if activation.phase == "delayed" or is_a_wait:
+            if activation.phase == "delayed" or is_a_wait or activation.id in waiting:
                 self._give_up(activation)
 
     def _give_up(self, activation: Activation) -> None:
@@ -441,6 +450,7 @@ class Interpreter:
         if state.live or (state.ready and not state.is_stopping):
             return
         output: dict[str, object] = {}
+        failed = state.failed
         variables = dict(state.latest.values)
         for name, template in self.graph.output:
             view = self._evaluation.of_variables(variables)
@@ -449,4 +459,4 @@ class Interpreter:
             except Misfit as misfit:
                 if not state.is_cancelled:
                     self._make(Broken(kind=misfit.kind, message=str(misfit)))
-        self._make(judged(self.graph, state, output if self.graph.output else None))
+        self._make(judged(self.graph, state, output if self.graph.output else None, failed=failed))

@@ -6,14 +6,15 @@ published, who has arrived at joins. A join that was met by one of those is open
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from .errors import JetrunError
 from .graph_carry import Carry, packed
+from .graph_fold import is_met
 from .graph_history import Arrival, GraphHistory
-from .graph_state import Activation, Instance, Scope, State
+from .graph_state import Activation, Ancestry, Instance, Scope, State
 
 
 class NoRerun(JetrunError):
@@ -35,9 +36,8 @@ def rerun_of(history: GraphHistory, tasks: Sequence[str], *, run: str) -> Carry:
     if history.state.status is None:
         raise NoRerun(f"run {run} has not ended; cancel it first, or let it come to its end")
     targets = _targets(history, tasks)
-    below = _downstream(history, targets)
-    targets = [n for n in targets if not any(n in _downstream(history, [other]) for other in targets if other != n)]
-    state = _state_before(history, targets, below.union(targets))
+    targets, undone = _undone(history, targets)
+    state = _state_before(history, targets, undone)
     if not state.ready:
         raise NoRerun(f"no task of run {run} has failed, and none is named; say from which tasks to begin again")
     carry = packed(state, msgspec.Raw(history.definition.raw), started_at_us=0, results={})
@@ -60,19 +60,22 @@ def _targets(history: GraphHistory, tasks: Sequence[str]) -> list[int]:
             raise NoRerun(f"the graph has no task {task!r}; it has {', '.join([*history.graph.tasks][:20])}")
         if task not in newest:
             other = f"; it has begun {history.of} again, which may have run it" if history.of else ""
+            other = other or (f"'s link {history.links}; an earlier one may have run it" if history.links > 1 else "")
             raise NoRerun(f"task {task!r} has never begun in that run{other}; begin again from one that has")
         found.append(newest[task])
     return found
 
 
-def _downstream(history: GraphHistory, targets: Iterable[int]) -> set[int]:
-    """Finds the activations that came of others, however far; causes come before what they lead to."""
-    found = set(targets)
-    roots = set(found)
-    for n, past in history.pasts.items():
-        if n not in found and not found.isdisjoint(past.activation.causes):
-            found.add(n)
-    return found - roots
+def _undone(history: GraphHistory, targets: Sequence[int]) -> tuple[list[int], set[int]]:
+    """Finds the targets that come of no other one, and all that is done anew: they, and what came of them, however far."""
+    named, roots, undone = set(targets), list[int](), set[int]()
+    for n, past in history.pasts.items():  # causes come before what they lead to
+        if not undone.isdisjoint(past.activation.causes):
+            undone.add(n)
+        elif n in named:
+            undone.add(n)
+            roots.append(n)
+    return roots, undone
 
 
 def _state_before(history: GraphHistory, targets: Sequence[int], undone: set[int]) -> State:
@@ -83,7 +86,10 @@ def _state_before(history: GraphHistory, targets: Sequence[int], undone: set[int
         activated=ended.activated,
         published=ended.published,
         latest=_latest(history, undone),
+        failures=[failure for failure in ended.failures if failure.id and failure.id not in undone],
     )
+    still_failed = sum(past.is_unhandled for n, past in history.pasts.items() if n not in undone)
+    state.failed = max(len(state.failures), still_failed)
     fired = set(ended.fired) | history.met.keys()
     for key, arrivals in history.arrivals.items():
         left = [arrival for arrival in arrivals if arrival.activation not in undone]
@@ -92,6 +98,11 @@ def _state_before(history: GraphHistory, targets: Sequence[int], undone: set[int
             fired.discard(key)
             if left:
                 state.joins[key] = _instance(left)
+        if key in state.joins and is_met(history.graph.tasks[key[0]], state.joins[key].arrivals):
+            instance = state.joins.pop(key)  # those that are left are enough
+            fired.add(key)
+            causes = tuple(instance.arrivals.values())
+            _activate(history, state, key[0], instance.scope, instance.ancestry, causes)
     state.fired = fired
     for n in targets:
         _begin_anew(history, state, history.pasts[n].activation)
@@ -104,16 +115,23 @@ def _state_before(history: GraphHistory, targets: Sequence[int], undone: set[int
 
 
 def _begin_anew(history: GraphHistory, state: State, old: Activation) -> None:
+    _activate(history, state, old.task, old.scope, old.ancestry, (*old.causes, old.id))
+
+
+def _activate(
+    history: GraphHistory, state: State, task: str, scope: Scope, ancestry: Ancestry, causes: tuple[int, ...]
+) -> None:
     state.activated += 1
-    ancestry = {**old.ancestry, old.task: state.activated} if old.task in old.ancestry else old.ancestry
-    state.activations[state.activated] = Activation(
-        id=state.activated, task=old.task, scope=old.scope, ancestry=ancestry, causes=(*old.causes, old.id)
-    )
-    state.ready[state.activated] = None
+    state.counts[task] = state.counts.get(task, 0) + 1
+    new = state.activated
+    if task in history.tracked:
+        ancestry = {**ancestry, task: new}
+    state.activations[new] = Activation(id=new, task=task, scope=scope, ancestry=ancestry, causes=causes)
+    state.ready[new] = None
 
 
 def _latest(history: GraphHistory, undone: set[int]) -> Scope:
-    latest = Scope()
+    latest = history.base
     for activation, version, published in history.published:
         if activation not in undone:
             latest = latest.with_values(published, version)

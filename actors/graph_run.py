@@ -63,6 +63,7 @@ class GraphRun:
         run = {"id": execution.key.run, "workflow": execution.key.workflow, "app": execution.app}
         self._interpreter: Final = Interpreter(self._graph, state, run=run)
         self._interpreter.results.update(results)
+        self._interpreter.backing_off = self._backing_off
         self._works: Final[dict[tuple[int, int | None], Work]] = {}
         self._delays: Final[dict[int, LoopTimer]] = {}
         self._limit: LoopTimer | None = None
@@ -170,6 +171,7 @@ class GraphRun:
                     self._drop(move.id)
                     self._delay(move.id, move.due_at_us)
                 case Stopped():
+                    self._retry_no_more()
                     for n in [n for n in self._delays if n in self._interpreter.state.ready]:
                         self._delays.pop(n).cancel()
                 case Finished():
@@ -181,6 +183,13 @@ class GraphRun:
             self._begin(ask, is_replayed=is_replayed)
         if self._should_renew():
             self._news.set()
+
+    def _backing_off(self) -> frozenset[int]:
+        return frozenset(activation for (activation, _), work in self._works.items() if work.is_backing_off)
+
+    def _retry_no_more(self) -> None:
+        for work in self._works.values():
+            work.retry_no_more()
 
     def _drop(self, activation: int) -> None:
         """Gives up what an activation has under way."""

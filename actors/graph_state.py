@@ -180,5 +180,12 @@ class State(msgspec.Struct, kw_only=True):
     """Tasks whose limit has refused an activation."""
     is_stopping: bool = False
     is_cancelled: bool = False
+    is_over: bool = False
+    """It has reached the limit of its duration."""
     status: FinalStatus | None = None
     """How it has ended."""
+
+    @property
+    def is_ending(self) -> bool:
+        """Tells whether nothing is tried again, and no item begun: it was cancelled, or its time is up."""
+        return self.is_cancelled or self.is_over

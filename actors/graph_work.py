@@ -37,7 +37,7 @@ class Work:
         filled: On replay: evaluates name and arguments where the log was cut off before it had them.
     """
 
-    __slots__ = ("activation", "ask", "doing", "execution", "filled", "task")
+    __slots__ = ("activation", "ask", "command", "doing", "execution", "filled", "is_last", "task")
 
     def __init__(
         self,
@@ -54,11 +54,28 @@ class Work:
         self.task = task
         self.filled = filled
         self.doing: asyncio.Task[None] | None = None
+        self.command = 0
+        """Of a step, its number."""
+        self.is_last = False
+        """Its attempt is the last one, whatever comes of it."""
 
     @property
     def is_a_wait(self) -> bool:
         """Tells whether a new link of the run can go on waiting for it."""
         return self.ask.index is None and isinstance(self.ask.action, (TimerAction, HookAction))
+
+    @property
+    def is_backing_off(self) -> bool:
+        """Tells whether a step waits for its next attempt."""
+        entry = self.execution.steps.get(self.command)
+        return entry is not None and entry.due_at_us > self.execution.loop.now_us
+
+    def retry_no_more(self) -> None:
+        """Has the attempt of a step that is under way be its last."""
+        self.is_last = True
+        entry = self.execution.steps.get(self.command)
+        if entry is not None and self.activation.retries:
+            entry.step = entry.step.options(max_retries=0)
 
     def cancel(self) -> None:
         """Gives it up."""
@@ -107,16 +124,18 @@ def _ended(
 async def _run_step(work: Work, action: StepAction) -> object:
     execution, recorded = work.execution, work.execution.recorded_next()
     if work.filled is not None and isinstance(recorded, RunStep) and recorded.task == work.ask.label:
-        step = _step_of(work, action, recorded.name)
-        return await wait_step(execution, step, recorded)
-    ask = work.ask if work.filled is None else work.filled(work.ask)
-    step = _step_of(work, action, ask.name)
-    return await wait_step(execution, step, step_command(execution, step, ask.args, ask.kwargs, task=ask.label))
+        step, command = _step_of(work, action, recorded.name), recorded
+    else:
+        ask = work.ask if work.filled is None else work.filled(work.ask)
+        step = _step_of(work, action, ask.name)
+        command = step_command(execution, step, ask.args, ask.kwargs, task=ask.label)
+    work.command = command.n
+    return await wait_step(execution, step, command)
 
 
 def _step_of(work: Work, action: StepAction, name: str) -> Step[..., Any]:
     step = _named_step(name, action.queue, action.timeout_us, action.heartbeat_us)
-    if not work.activation.retries:
+    if not work.activation.retries or work.is_last:
         return step
     made = step.options()
     made.retry = _retry_policy(work)

@@ -35,6 +35,8 @@ class OpenStep(msgspec.Struct):
     attempt: int = 1
     error: ErrorInfo | None = None
     """Of the attempt before."""
+    due_at_us: int = 0
+    """When the attempt may begin, 0 for the first."""
 
 
 class Asking(Protocol):
@@ -148,7 +150,7 @@ def try_again(execution: Asking, entry: OpenStep, retry: Retry, error: ErrorInfo
     if is_too_late(entry.command, retry):
         fail(execution, retry.n, _closed(entry))
     else:
-        entry.attempt = retry.attempt
+        entry.attempt, entry.due_at_us = retry.attempt, retry.due_at_us
 
 
 def expire(execution: Asking, n: int) -> None:

@@ -135,7 +135,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         if self.compute is None:
             return self.delays_us[min(attempt, len(self.delays_us)) - 1]
         delay_us = min(self.cap_us, span_us(self.compute(attempt), what=f"retry_delay after attempt {attempt}"))
-        return _jittered(delay_us, f"{seed}:{attempt}") if self.is_jittered else delay_us
+        return jittered(delay_us, f"{seed}:{attempt}") if self.is_jittered else delay_us
 
 
 def retry_after_us(value: Duration | datetime, *, now_us: int) -> int:
@@ -165,8 +165,8 @@ def _exponential(attempt: int) -> Duration:
     return 1 << min(attempt - 1, _DOUBLINGS_MAX)
 
 
-def _jittered(delay_us: int, seed: str) -> int:
-    """Multiplies by 0.5 to 1."""
+def jittered(delay_us: int, seed: str) -> int:
+    """Multiplies by 0.5 to 1; equal seeds by the same."""
     digest = blake2b(seed.encode(errors="replace"), digest_size=_JITTER_BITS // 8).digest()
     return delay_us * ((1 << _JITTER_BITS) + int.from_bytes(digest)) >> (_JITTER_BITS + 1)
 

@@ -98,7 +98,10 @@ def run_(
 
     check_options(run_id, "existing")
     read = read_graph(file)
-    valid(read)
+    graph = valid(read)
+    missing = [task for task in start or [] if task not in graph.tasks]
+    if missing:
+        raise UsageProblem(f"--start: {file} has no task {missing[0]!r}; it has {', '.join([*graph.tasks][:20])}")
     assert read.document is not None
     call = start_definition(read.document, source, start or [])
     connection.run(

@@ -78,9 +78,11 @@ def test_commands_of_the_docstring_fit_the_workflow(name: str) -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_hooks_of_the_docstring_are_the_ones_that_the_code_waits_for(name: str) -> None:
-    source = (ROOT / "tests" / "examples" / f"{name}.py").read_text("utf-8")
+    file = ROOT / "tests" / "examples" / f"{name}.py"
+    graph = file.with_suffix(".yaml")
+    source = file.read_text("utf-8") + (graph.read_text("utf-8") if graph.exists() else "")
 
     for command in commands(name):
         if command[:2] == ["hooks", "send"]:
-            assert f'hook("{command[3]}"' in source
+            assert f'hook("{command[3]}"' in source or f"hook: {command[3]}\n" in source
             msgspec.json.decode(command[4])
