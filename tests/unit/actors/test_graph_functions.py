@@ -11,7 +11,7 @@ from jetrun.actors.graph_evaluate import NAMES
 from jetrun.actors.graph_expression import Budget, Expression, ExpressionError, View
 from jetrun.actors.graph_functions import FUNCTIONS, SIMPLE
 from jetrun.actors.graph_tests import TESTS
-from jetrun.actors.graph_yaql import TRANSLATED
+from jetrun.actors.graph_yaql_names import TRANSLATED
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "expressions.md").read_text(encoding="utf-8")
 PEOPLE = [{"name": "B", "age": 3, "at": {"x": 1}, "on": True}, {"name": "A", "age": 2, "at": {"x": 2}, "on": False}]
