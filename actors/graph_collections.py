@@ -269,3 +269,8 @@ def is_blank(budget: Budget, value: object) -> object:
     found = text(value, "is_blank")
     budget.step(scan_steps(found))
     return not found.strip()
+
+
+def as_list(budget: Budget, value: object) -> object:
+    """Returns a list as it is: nothing else is taken for one."""
+    return elements(value, "list")

@@ -388,7 +388,7 @@ class _Compiler:
         return keyed(KEYED[name], self.node(argument), self._column(node))
 
     def _per_element(self, name: str, given: list[nodes.Expr], named: dict[str, nodes.Expr], node: nodes.Expr) -> Node:
-        if named or len(given) != 2:
+        if named or len(given) != 2 or isinstance(given[1], nodes.Const):
             return self._refuse(f"{name} takes a list and an expression of each", node)
         values = self.node(given[0])
         before = self.cost

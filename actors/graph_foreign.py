@@ -1,4 +1,4 @@
-"""What definitions made for StackStorm call and jetrun has not: said with what to use instead, in both languages."""
+"""What definitions made for StackStorm, or in full Jinja, call and jetrun has not: said with what to use instead."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ _REGEX: Final = "there are no regular expressions: use startswith, endswith, con
 _VERSION: Final = "versions are not compared in expressions: do it in a step"
 _TIME: Final = "times are not computed in expressions: do it in a step"
 _CHANCE: Final = "a value by chance is drawn in a step"
+_QUERY: Final = "use where(list, each.key), with `not` or `==` as it needs"
 _YAML: Final = "YAML is read and written in a step; JSON is with json() and to_json()"
 
 FOREIGN: Final[dict[str, str]] = {
@@ -32,6 +33,9 @@ FOREIGN: Final[dict[str, str]] = {
     "regex_replace": _REGEX,
     "regex_search": _REGEX,
     "regex_substring": _REGEX,
+    "reject": _QUERY,
+    "rejectattr": _QUERY,
+    "selectattr": _QUERY,
     "st2kv": _STORE,
     "task": _TASK,
     "timespan": _TIME,

@@ -13,12 +13,7 @@ from typing import Final
 import msgspec
 
 from .graph_collections import (
-    at as part_at,
-)
-from .graph_collections import (
-    first as first_of,
-)
-from .graph_collections import (
+    as_list,
     flatten,
     from_items,
     index_of,
@@ -36,6 +31,12 @@ from .graph_collections import (
     together,
     total,
     unique,
+)
+from .graph_collections import (
+    at as part_at,
+)
+from .graph_collections import (
+    first as first_of,
 )
 from .graph_collections import (
     keys as all_keys,
@@ -253,6 +254,7 @@ SIMPLE: Final[dict[str, Function]] = {
     "last": Function(call=last_of, most=2),
     "len": _LENGTH,
     "length": _LENGTH,
+    "list": Function(call=as_list),
     "lower": Function(call=lower),
     "reverse": Function(call=reverse),
     "round": Function(call=rounded, most=2),
