@@ -98,6 +98,16 @@ def start_child(
     return ChildHandle(execution, execution.start_child(call, run_id, parent_close, app))
 
 
+def restart_child(recorded: StartChild) -> ChildHandle[object]:
+    """Starts a child again on replay, as the log has it, where what it was started with is not made anew."""
+    execution = execution_of("restart_child()")
+    child = OpenChild(command=recorded, result_type=object, future=execution.loop.create_future())
+    child.future.add_done_callback(take_note)
+    if execution.decide(recorded) is not None:
+        execution.children[recorded.n] = child
+    return ChildHandle(execution, child)
+
+
 def adopt_child(workflow: str, run_id: str, command: int) -> ChildHandle[object]:
     """Waits for a child that an earlier link of this run has started by that command, and left alone (`abandon`).
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from .messages import OptionalRaw
 
-class LargeAdvance(msgspec.Struct, frozen=True):
+
+class LargeAdvance(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an `Advance` names by its `ref`."""
 
     moves: msgspec.Raw
-    definition: msgspec.Raw | None = None
+    definition: OptionalRaw = None

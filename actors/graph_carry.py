@@ -5,6 +5,8 @@ Branches share most of what they see, so each variable's version stands in it on
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from .graph_moves import TaskStatus
@@ -106,21 +108,8 @@ def packed(
     scopes = _Scopes()
     latest = scopes.place(state.latest)
     activations = [
-        CarriedActivation(
-            id=a.id,
-            task=a.task,
-            scope=scopes.place(a.scope),
-            ancestry=a.ancestry,
-            causes=a.causes,
-            phase=a.phase,
-            attempt=a.attempt,
-            due_at_us=a.due_at_us,
-            retries=a.retries,
-            delay_us=a.delay_us,
-            items=a.items,
-            is_last=a.is_last,
-        )
-        for a in state.activations.values()
+        CarriedActivation(**_fields(activation, scope=scopes.place(activation.scope)))
+        for activation in state.activations.values()
     ]
     joins = [
         CarriedInstance(key=key, arrivals=i.arrivals, scope=scopes.place(i.scope), ancestry=i.ancestry)
@@ -156,21 +145,7 @@ def unpacked(carry: Carry) -> tuple[State, dict[int, dict[int, object]]]:
         for versions in carry.scopes
     ]
     activations = {
-        a.id: Activation(
-            id=a.id,
-            task=a.task,
-            scope=scopes[a.scope],
-            ancestry=a.ancestry,
-            causes=a.causes,
-            phase=a.phase,
-            attempt=a.attempt,
-            due_at_us=a.due_at_us,
-            retries=a.retries,
-            delay_us=a.delay_us,
-            items=a.items,
-            is_last=a.is_last,
-        )
-        for a in carry.activations
+        carried.id: Activation(**_fields(carried, scope=scopes[carried.scope])) for carried in carry.activations
     }
     latest = scopes[carry.latest] if scopes else NOTHING
     state = State(
@@ -191,3 +166,8 @@ def unpacked(carry: Carry) -> tuple[State, dict[int, dict[int, object]]]:
     )
     results = {int(n): {int(index): value for index, value in some.items()} for n, some in carry.results.items()}
     return state, results
+
+
+def _fields(activation: Activation | CarriedActivation, *, scope: int | Scope) -> dict[str, Any]:
+    """Lists what both forms of an activation have, with the scope as the other form has it."""
+    return {**msgspec.structs.asdict(activation), "scope": scope}

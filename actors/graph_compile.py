@@ -130,7 +130,8 @@ def _assemble(
         edges = tuple(each.edge for each in draft.edges)
         tasks[name] = msgspec.structs.replace(draft.task, join=groups_of(wiring, number), edges=edges)
         dominator = dominators[number]
-        if tasks[name].join and dominator is not None:
+        # In a dependency graph nothing runs twice, so that no instances of a join have to be told apart.
+        if form == "tasks" and tasks[name].join and dominator is not None:
             above[name] = wiring.names[dominator] if dominator >= 0 else ROOT
     return Graph(
         name=head.name,

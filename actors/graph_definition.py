@@ -43,8 +43,7 @@ class Definition:
             DefinitionError: It is no data at all.
         """
         if isinstance(value, (str, bytes)):
-            document = parse(value, name=name)
-            return cls(_ENCODER.encode(document.value), name=name, document=document)
+            return _parsed(value, name)
         if not isinstance(value, dict):
             raise DefinitionError(f"a graph's definition is a mapping or a text, not {type(value).__name__}")
         return cls(_ENCODER.encode(value), name=name)
@@ -58,8 +57,9 @@ class Definition:
     def graph(self) -> Graph:
         """The compiled graph; the same for equal definitions. Raises GraphInvalid with all that is wrong."""
         if self._graph is None:
-            document, self._document = self._document, None
+            document = self._document
             self._graph = compile_graph(document).graph if document is not None else _compiled(self.raw, self._name)
+            self._document = None
         return self._graph
 
     @property
@@ -69,6 +69,13 @@ class Definition:
 
     def __repr__(self) -> str:
         return f"<definition {self._name!r} {self.hash}>"
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str | bytes, name: str) -> Definition:
+    """Reads a text once, however many runs of it this worker loads."""
+    document = parse(text, name=name)
+    return Definition(_ENCODER.encode(document.value), name=name, document=document)
 
 
 @lru_cache(maxsize=256)

@@ -5,6 +5,7 @@ Every failure is a `Misfit`: it breaks the run, and says which place of the defi
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from typing import cast
 
@@ -68,12 +69,13 @@ class Evaluation:
 
     def of_end(self, activation: Activation, status: str, result: object, error: ErrorInfo | None) -> View:
         """Returns what a task's expressions see when it has ended."""
+        statuses = cast("dict[str, str]", self._statuses)  # for `ChainMap`, which only reads them here
         return View(
             variables=activation.scope.values,
             result=result,
             status=status,
             error=None if error is None else {"type": error.type, "message": error.message, "code": error.code},
-            statuses=self._statuses,
+            statuses=ChainMap({activation.task: status}, statuses),
             attempt=activation.attempt,
             now_us=self._now_us,
             run=self._run,
@@ -112,11 +114,11 @@ class Evaluation:
     def assigned(self, assignments: Sequence[Assignment], view: View, where: str) -> dict[str, object]:
         """Sets variables one after the other; each sees the ones before it. Raises Misfit."""
         values: dict[str, object] = {}
-        variables = view.variables
+        variables, seen = view.variables, dict(view.variables)
+        view.variables = seen
         for name, template in assignments:
-            if values:
-                view.variables = {**variables, **values}
-            values[name] = self.bounded(self.value(template, view, f"{where}.{name}"), f"{where}.{name}")
+            value = self.bounded(self.value(template, view, f"{where}.{name}"), f"{where}.{name}")
+            values[name] = seen[name] = value
         view.variables = variables
         return values
 
@@ -130,6 +132,11 @@ class Evaluation:
             if size > self._limits.value_bytes:
                 bound = f"{size} bytes of JSON, at most {self._limits.value_bytes} are allowed (limits.value)"
                 raise Misfit("value_limit", where, f"{bound}; keep large data elsewhere and publish its name")
+            try:
+                self._budget.make(size)
+            except ExpressionError:
+                bound = f"one event publishes more than {GRAPH_ADVANCE_SIZE_MAX} bytes"
+                raise Misfit("value_limit", where, f"{bound}; keep large data elsewhere and publish its name") from None
         return value
 
     def span_us(self, template: Template | None, view: View, where: str) -> int:

@@ -32,6 +32,7 @@ FAILURES_KEPT_MAX: Final = 20
 """Failures that a run's error can name."""
 
 _FIRED_SPARE: Final = 64
+_FIRED_COST: Final = 64
 
 
 class GraphFold:
@@ -78,6 +79,9 @@ class GraphFold:
                 self._begin(move)
             case Broken():
                 state.over.clear()
+                broken = state.activations.get(move.id)
+                if broken is not None:
+                    broken.is_last = False  # it had its go
                 self._fail(
                     move.task, move.id, move.kind, ErrorInfo(type="GraphError", message=move.message, code=move.kind)
                 )
@@ -192,11 +196,14 @@ class GraphFold:
         if instance is None:
             instance = state.joins[key] = Instance(arrivals={}, scope=scope, ancestry=ancestry)
         else:
-            instance.scope = instance.scope.merged(scope)
+            instance.take(scope)
             instance.ancestry = _newest(instance.ancestry, ancestry)
         instance.arrivals[ended.task] = ended.id
         arrived = instance.arrivals.keys()
-        if all(len(group.predecessors & arrived) >= group.need for group in task.join):
+        # Sets are compared only when enough have come: thousands may arrive.
+        if all(len(arrived) >= group.need for group in task.join) and all(
+            len(group.predecessors & arrived) >= group.need for group in task.join
+        ):
             del state.joins[key]
             state.fired.add(key)
             causes = tuple(instance.arrivals.values())
@@ -211,9 +218,12 @@ class GraphFold:
         if self._ended is not None:
             pasts.append(self._ended.ancestry)
         joins = {key[0] for key in state.fired}
+        if len(joins) * len(pasts) > _FIRED_COST * len(state.fired):  # so that looking costs little per join
+            self._fired_max = max(2 * len(state.fired), len(joins) * len(pasts) // _FIRED_COST)
+            return
         alive = {(join, past.get(dominators.get(join, ROOT), 0), past.get(join, 0)) for join in joins for past in pasts}
         state.fired &= alive
-        self._fired_max = _FIRED_SPARE + 2 * len(state.fired)  # so that looking costs little per join
+        self._fired_max = _FIRED_SPARE + 2 * len(state.fired)
 
 
 def fold(graph: Graph, moves: Iterable[Move], state: State | None = None) -> State:

@@ -6,11 +6,13 @@ activation or arrives at a join. When nothing is under way the run is judged, in
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import assert_never
 
 from .errors import ErrorInfo
 from .graph_asking import Ask, ask_of, attempt_of, retries_natively
+from .graph_beginning import begun
 from .graph_ending import judged
 from .graph_evaluation import ENDLESS, Evaluation, Misfit, backoff_us
 from .graph_events import ActionEnded, Beginning, Cancelled, DelayEnded, GoOn, GraphEvent, TimeUp
@@ -33,7 +35,7 @@ from .graph_moves import (
     Why,
 )
 from .graph_state import Activation, ItemsState, State
-from .limits import GRAPH_INSTANT_MAX
+from .limits import GRAPH_INSTANT_MAX, GRAPH_VARIABLES_FREE
 
 
 class Interpreter:
@@ -58,7 +60,7 @@ class Interpreter:
         self._asks: list[Ask] = []
         self._evaluation = Evaluation(graph.limits, state.statuses, 0, run)
         self._now_us = 0
-        self._instants: list[ActionEnded] = []
+        self._instants: deque[ActionEnded] = deque()
         """Ends of attempts that had nothing to wait for."""
         self._spent = 0
 
@@ -88,7 +90,7 @@ class Interpreter:
         for move in moves:
             self._fold.apply(move)
             asks += self._asks_of(move)
-            if isinstance(move, (Ended, Delayed)):
+            if isinstance(move, (Ended, Delayed, Started)):
                 self.results.pop(move.id, None)
         return asks
 
@@ -151,37 +153,10 @@ class Interpreter:
                 assert_never(event)
 
     def _begin(self, event: Beginning) -> None:
-        graph, evaluation = self.graph, self._evaluation
-        variables: dict[str, object] = {}
-        misfits: list[Misfit] = []
-        declared = {name for name, _ in graph.inputs}
-        given = event.input
-        unknown = sorted(given.keys() - declared)
-        if graph.takes_any_input:
-            variables.update({name: given[name] for name in unknown})
-        elif unknown and graph.form == "dependencies":
-            takes = ", ".join(sorted(declared)) or "none"
-            misfits.append(Misfit("input", "input", f"no input {unknown[0]!r}; it takes {takes}"))
-        try:
-            for name, default in graph.inputs:
-                value: object = None
-                if name in given:
-                    value = given[name]
-                elif default is not None:
-                    value = evaluation.value(default, evaluation.of_variables(variables), f"input.{name}")
-                variables[name] = evaluation.bounded(value, f"input.{name}")
-            variables.update(evaluation.assigned(graph.variables, evaluation.of_variables(variables), "vars"))
-        except Misfit as misfit:
-            misfits.append(misfit)
-        entries = list(event.start or graph.entries)
-        missing = [task for task in entries if task not in graph.tasks]
-        if missing:
-            misfits.append(Misfit("input", "start", f"no task {missing[0]!r}"))
-        elif not entries:
-            misfits.append(Misfit("no_entry", "start", "every task has an inbound edge; name the tasks to start with"))
+        variables, entries, misfits = begun(self.graph, self._evaluation, event)
         self._make(Began(variables=variables, tasks=[] if misfits else entries))
-        for found in misfits:
-            self._break(found.kind, str(found))
+        for misfit in misfits:
+            self._break(misfit.kind, str(misfit))
 
     # --- ends -------------------------------------------------------------------------------------------
     def _end_item(self, activation: Activation, event: ActionEnded) -> None:
@@ -202,8 +177,13 @@ class Interpreter:
         if self.state.is_cancelled and (items.begun < len(items.values) or items.failed):
             self._end_attempt(activation, ActionEnded(id=activation.id, status="cancelled", result=result))
             return
-        if not items.failed:
+        if not items.failed and items.begun == len(items.values):
             self._end_attempt(activation, ActionEnded(id=activation.id, status="succeeded", result=result))
+            return
+        if not items.failed:
+            error = ErrorInfo(type="GraphError", message=f"item {items.begun} has no input", code="expression_error")
+            ended = ActionEnded(id=activation.id, status="failed", result=result, error=error, is_final=True)
+            self._end_attempt(activation, ended)
             return
         first = min(index for index, status in items.statuses.items() if status != "succeeded")
         text = f"{items.failed} of {len(items.values)} items failed, the first is item {first}"
@@ -301,8 +281,14 @@ class Interpreter:
         return taken, misfits, fails, handles
 
     def _take_edges(self, activation: Activation, taken: list[Took], misfits: list[Misfit]) -> None:
+        scope, edges = activation.scope, self.graph.tasks[activation.task].edges
+        copied, changed = len(scope.values) // GRAPH_VARIABLES_FREE, len(scope.changed) // GRAPH_VARIABLES_FREE
         for took in taken:
             self._make(took)
+            if copied and took.published:
+                self._is_too_much(copied)
+            if changed:
+                self._is_too_much(changed * len(edges[took.edge].targets))
         for misfit in misfits:
             self._break(misfit.kind, str(misfit), activation)
         if self.state.over:
@@ -324,12 +310,9 @@ class Interpreter:
     def _start_ready(self) -> None:
         """Starts what may start, and takes the ends of what had nothing to wait for, until neither is left."""
         state = self.state
-        while True:
-            while self._instants:
-                event = self._instants.pop(0)
-                if event.id in state.activations and not self._is_too_much():
-                    self._end_attempt(state.activations[event.id], event)
-            if not state.ready or self.is_holding or state.is_cancelled:
+        self._end_instants()
+        while state.ready and not state.is_cancelled:
+            if self.is_holding and not state.is_stopping:  # what a run that stops still begins is its last
                 return
             waiting = [n for n in state.ready if not state.is_stopping or state.activations[n].is_last]
             if not waiting:
@@ -338,15 +321,28 @@ class Interpreter:
                 if state.is_stopping and not state.activations[n].is_last:
                     continue
                 if self._is_too_much() or not self._start(state.activations[n]):
-                    self._instants.clear()
+                    self._end_instants()
                     return
+            self._end_instants()
 
-    def _is_too_much(self) -> bool:
+    def _end_instants(self) -> None:
+        """Takes the ends of attempts that had nothing to wait for: nobody else ever tells of them."""
+        while self._instants:
+            event = self._instants.popleft()
+            activation = self.state.activations.get(event.id)
+            if activation is None:
+                continue
+            if self._spent >= GRAPH_INSTANT_MAX or (activation.attempt > 1 and self._is_too_much()):
+                self._make(Ended(id=activation.id, task=activation.task, status="cancelled"))
+            else:
+                self._end_attempt(activation, event)
+
+    def _is_too_much(self, cost: int = 1) -> bool:
         """Counts what one event leads to at once, and ends the run where that has no end."""
-        self._spent += 1
-        if self._spent == GRAPH_INSTANT_MAX:
-            text = f"{GRAPH_INSTANT_MAX} activations followed one event without waiting for anything"
-            self._break("activation_limit", text, why="limit")
+        before, self._spent = self._spent, self._spent + cost
+        if before < GRAPH_INSTANT_MAX <= self._spent:
+            text = f"more than {GRAPH_INSTANT_MAX} activations followed one event without waiting for anything"
+            self._break("activation_limit", f"{text}, or fewer that publish among many variables", why="limit")
         return self._spent >= GRAPH_INSTANT_MAX
 
     def _start(self, activation: Activation) -> bool:
@@ -374,7 +370,7 @@ class Interpreter:
             started, ask = attempt_of(self._evaluation, task, activation, now_us=self._now_us)
         except Misfit as misfit:
             self._break(misfit.kind, str(misfit), activation)
-            if activation.is_live:
+            if activation.is_live and activation.id in self.state.activations:
                 error = ErrorInfo(type="GraphError", message=str(misfit), code=misfit.kind)
                 self._make(Ended(id=activation.id, task=activation.task, status="failed", error=error))
             return False
@@ -419,26 +415,37 @@ class Interpreter:
     def _stop(self, why: Why) -> None:
         if not self.state.is_stopping:
             self._make(Stopped(why=why))
+            self._give_up_waits()
 
     def _drop(self) -> None:
         """Gives up what only waits, and what runs unless it may finish."""
+        self._give_up_waits()
+        if self.graph.on_cancel == "cancel_running":
+            for activation in [a for a in self.state.activations.values() if a.is_live]:
+                self._give_up(activation)
+
+    def _give_up_waits(self) -> None:
+        """Gives up timers, hooks and attempts to come: a run that is to end waits for nobody."""
         for activation in [a for a in self.state.activations.values() if a.is_live]:
-            waits = activation.phase == "delayed" or isinstance(
-                self.graph.tasks[activation.task].action, (TimerAction, HookAction)
-            )
-            if waits or self.graph.on_cancel == "cancel_running":
-                self.results.pop(activation.id, None)
-                self._make(Ended(id=activation.id, task=activation.task, status="cancelled"))
+            action = self.graph.tasks[activation.task].action
+            is_a_wait = isinstance(action, (TimerAction, HookAction)) and activation.items is None
+            if activation.phase == "delayed" or is_a_wait:
+                self._give_up(activation)
+
+    def _give_up(self, activation: Activation) -> None:
+        self.results.pop(activation.id, None)
+        self._make(Ended(id=activation.id, task=activation.task, status="cancelled"))
 
     def _judge(self) -> None:
         state = self.state
         if state.live or (state.ready and not state.is_stopping):
             return
         output: dict[str, object] = {}
+        variables = dict(state.latest.values)
         for name, template in self.graph.output:
-            view = self._evaluation.of_variables({**state.latest.values, **output})
+            view = self._evaluation.of_variables(variables)
             try:
-                output[name] = self._evaluation.value(template, view, f"output.{name}")
+                output[name] = variables[name] = self._evaluation.value(template, view, f"output.{name}")
             except Misfit as misfit:
                 if not state.is_cancelled:
                     self._make(Broken(kind=misfit.kind, message=str(misfit)))

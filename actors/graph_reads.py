@@ -16,6 +16,7 @@ from .graph_findings import Findings, shown
 from .graph_problem import Path
 from .graph_shape import is_list, is_mapping
 from .graph_template import Template, expression_of
+from .limits import GRAPH_EXPRESSION_OVERHEAD_BYTES, GRAPH_EXPRESSIONS_BYTES_MAX
 
 _WORD: Final = re.compile(r"<%\s*([^\W\d]\w*)\s*%>")
 """A word without brackets: a text in YAQL."""
@@ -71,8 +72,8 @@ class Reads:
         except ExpressionInvalid as invalid:
             self._blame(path, text, invalid)
             return None
-        expression = self.findings.parsed.setdefault(source, Expression(source))
-        return expression if self._is_sound(path, text, expression) else None
+        expression = self._same(path, Expression(source))
+        return expression if expression is not None and self._is_sound(path, text, expression) else None
 
     def _whole(self, path: Path, value: object) -> Template:
         template = Template(value)
@@ -92,9 +93,25 @@ class Reads:
         except ExpressionInvalid as invalid:
             self._blame(path, text, invalid)
             return BROKEN
-        parsed = self.findings.parsed
-        sound = [self._is_sound(path, text, parsed.setdefault(each.source, each)) for _, each in expressions]
+        known = [self._same(path, each) for _, each in expressions]
+        sound = [each is not None and self._is_sound(path, text, each) for each in known]
         return template if all(sound) else BROKEN
+
+    def _same(self, path: Path, expression: Expression) -> Expression | None:
+        """Returns the one of that source; None where too much was to be parsed already, which is said once."""
+        findings, source = self.findings, expression.source
+        known = findings.parsed.get(source)
+        if known is not None:
+            return known
+        before = findings.parsed_bytes
+        findings.parsed_bytes = before + len(source) + GRAPH_EXPRESSION_OVERHEAD_BYTES
+        if findings.parsed_bytes <= GRAPH_EXPRESSIONS_BYTES_MAX:
+            findings.parsed[source] = expression
+            return expression
+        if before <= GRAPH_EXPRESSIONS_BYTES_MAX:
+            text = f"all different expressions have more than {GRAPH_EXPRESSIONS_BYTES_MAX} bytes"
+            findings.error("limit_out_of_range", path, f"{text}; make it several graphs")
+        return None
 
     def _is_sound(self, path: Path, text: str, expression: Expression) -> bool:
         problems = expression.problems()

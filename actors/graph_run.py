@@ -19,11 +19,12 @@ from .execution import Execution
 from .graph_advance import LargeAdvance
 from .graph_asking import Ask
 from .graph_carry import Carry, packed, unpacked
+from .graph_carry_check import check_carry
 from .graph_definition import Definition
 from .graph_events import Beginning, Cancelled, DelayEnded, GoOn, GraphEvent, TimeUp
 from .graph_interpreter import Interpreter
 from .graph_model import Graph
-from .graph_moves import Delayed, Ended, Finished, Move, Stopped, decode_moves, encode_moves
+from .graph_moves import Delayed, Ended, Finished, Move, Started, Stopped, decode_moves, encode_moves
 from .graph_state import State
 from .graph_work import Work, end_of
 from .limits import GRAPH_RECORDS, GRAPH_RECORDS_HOLD, VALUE_INLINE_BYTES_MAX
@@ -51,6 +52,8 @@ class GraphRun:
         """The definition, until the log has it."""
         self._definition: Final = self._unsaid or definition
         self._graph: Final[Graph] = self._definition.graph
+        if carry is not None and execution.link == 1:
+            check_carry(carry, self._graph, now_us=execution.loop.now_us)
         state, results = (State(), {}) if carry is None else unpacked(carry)
         begun_at_us = 0 if carry is None else carry.started_at_us
         self._started_at_us: Final = begun_at_us or execution.started_at_us
@@ -161,6 +164,8 @@ class GraphRun:
             match move:
                 case Ended():
                     self._drop(move.id)
+                case Started() if move.attempt > 1:
+                    self._drop(move.id)  # items of the attempt before, where one failure has ended it
                 case Delayed():
                     self._drop(move.id)
                     self._delay(move.id, move.due_at_us)

@@ -73,6 +73,15 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
             place = inner
         return place.key if key else place.mark
 
+    def part(self, key: str) -> Document:
+        """Makes a document of a mapping in it, with the places that it has here.
+
+        Raises:
+            GraphInvalid: It is none.
+        """
+        place = self._top.inside.get(key, self._top)
+        return Document(name=self.name, value=_mapping_of(self.value[key], self.name, place.mark), _top=place)
+
 
 def parse(data: bytes | str, *, name: str) -> Document:
     """Reads YAML or JSON, whatever it holds, in a second at most.

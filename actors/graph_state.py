@@ -14,7 +14,7 @@ from .graph_moves import FinalStatus, TaskStatus
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """Variables as one branch sees them. Never changed in place: branches share them."""
+    """Variables as one branch sees them. Branches share them: only an own copy is changed in place."""
 
     values: dict[str, object] = {}
     versions: dict[str, int] = {}
@@ -46,6 +46,23 @@ class Scope(msgspec.Struct, frozen=True):
         if is_akin:
             return Scope(values, versions, base, self.changed | other.changed)
         return Scope(values, versions)
+
+    def has_all_of(self, other: Scope) -> bool:
+        """Tells, where that takes no time, that another branch has published nothing since the two were one."""
+        return other is self or (not other.changed and (other.base or other) is (self.base or self))
+
+    def copy(self) -> Scope:
+        """Returns one that nobody else has, to `absorb` others; `as_base` ends that."""
+        return Scope(dict(self.values), dict(self.versions), self.base or self)
+
+    def absorb(self, other: Scope) -> None:
+        """Takes in what another branch sees, in place: of each variable what was published last."""
+        values, versions = self.values, self.versions
+        is_akin = (other.base or other) is self.base
+        for name in other.changed if is_akin else other.versions:
+            version = other.versions[name]
+            if versions.get(name, -1) < version:
+                values[name], versions[name] = other.values[name], version
 
     def as_base(self) -> Scope:
         """Returns it as what branches begin with."""
@@ -106,6 +123,17 @@ class Instance(msgspec.Struct, kw_only=True):
     """Activations by predecessor."""
     scope: Scope
     ancestry: Ancestry
+    is_own: bool = False
+    """Its scope was made for it, and nobody else has it."""
+
+    def take(self, scope: Scope) -> None:
+        """Takes in what one more branch sees."""
+        if self.is_own:
+            self.scope.absorb(scope)
+        elif not self.scope.has_all_of(scope):
+            own = self.scope.copy()
+            own.absorb(scope)
+            self.scope, self.is_own = own, True
 
 
 JoinKey = tuple[str, int, int]

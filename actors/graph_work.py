@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, assert_never, cast
 
-from .child import start_child
+from .child import ChildHandle, restart_child, start_child
 from .commands import OpenHook, RunStep, StartChild
 from .durations import format_us
 from .errors import ChildFailed, ErrorInfo, FatalError, HookExpired, JetrunError, StepFailed, qualified_name
@@ -23,7 +23,7 @@ from .limits import RETRIES_MAX
 from .open_step import step_command, wait_step
 from .retry import RetryPolicy
 from .step import Step
-from .workflow import Call, call
+from .workflow import call
 
 _TIMEOUTS: Final = frozenset({"step_timeout", "heartbeat_timeout", "schedule_to_close"})
 _FINAL_CODES: Final = frozenset({"worker_died", "worker_lost", "unknown_step", "args"})
@@ -106,7 +106,7 @@ def _ended(
 # --- steps ------------------------------------------------------------------------------------------------
 async def _run_step(work: Work, action: StepAction) -> object:
     execution, recorded = work.execution, work.execution.recorded_next()
-    if work.filled is not None and isinstance(recorded, RunStep):
+    if work.filled is not None and isinstance(recorded, RunStep) and recorded.task == work.ask.label:
         step = _step_of(work, action, recorded.name)
         return await wait_step(execution, step, recorded)
     ask = work.ask if work.filled is None else work.filled(work.ask)
@@ -160,13 +160,11 @@ def _retry_policy(work: Work) -> RetryPolicy:
 # --- children ---------------------------------------------------------------------------------------------
 async def _run_child(work: Work, action: ChildAction) -> ActionEnded:
     recorded = work.execution.recorded_next()
-    if work.filled is not None and isinstance(recorded, StartChild) and recorded.ref is None:
-        kwargs = None if recorded.kwargs is None else bytes(recorded.kwargs)
-        asked: Call[object] = Call(recorded.workflow, bytes(recorded.args), kwargs, object)
+    if work.filled is not None and isinstance(recorded, StartChild):
+        handle: ChildHandle[object] = restart_child(recorded)
     else:
         ask = work.ask if work.filled is None else work.filled(work.ask)
-        asked = call(ask.name, *ask.args, **ask.kwargs)
-    handle = start_child(asked, app=action.app)
+        handle = start_child(call(ask.name, *ask.args, **ask.kwargs), app=action.app)
     try:
         if action.timeout_us:
             async with asyncio.timeout(action.timeout_us / 1e6):

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Final
 
-from .errors import InvalidName
+import msgspec
+
+from .errors import DefinitionError, InvalidName
 from .graph_builder import Graph
 from .graph_carry import Carry
 from .graph_definition import Definition
+from .graph_dropped import Caller
+from .graph_model import StepAction
 from .graph_run import run_graph
 from .names import check_token
+from .primitives import execution_of
 from .workflow import ENGINE_PREFIX, Workflow, WorkflowOptions
 
 GRAPH_WORKFLOW: Final = "jetrun-graph"
@@ -23,18 +29,19 @@ class GraphWorkflow(Workflow[..., Any]):
         definition: The graph; compiled here.
         name: The workflow's name.
         version: As for `@workflow(version=...)`.
+        module: Where it was written, for lists and errors.
 
     Raises:
         GraphInvalid: The definition cannot work.
         InvalidName: The name cannot be a token, or begins with `jetrun-`, which is the engine's own.
     """
 
-    def __init__(self, definition: Definition, *, name: str, version: int = 1) -> None:
+    def __init__(self, definition: Definition, *, name: str, version: int = 1, module: str = __name__) -> None:
         if check_token("workflow name", name).startswith(ENGINE_PREFIX):
             raise InvalidName(f"workflow name {name!r} begins with {ENGINE_PREFIX!r}, which is the engine's own")
 
         async def run(carry: Carry | None = None, /, **inputs: Any) -> Any:
-            found = definition if carry is None else Definition.of_raw(carry.definition)
+            found = definition if carry is None else _carried(carry, definition, name)
             return await run_graph(found, inputs, carry=carry, is_named=False)
 
         graph = definition.graph
@@ -44,14 +51,48 @@ class GraphWorkflow(Workflow[..., Any]):
         self.code_hash = definition.hash
         self.__doc__ = graph.description or f"Graph {name!r}."
         self.__name__ = name
+        self.__module__ = module
+
+    @property
+    def shown_signature(self) -> inspect.Signature:
+        """Its inputs, by name; one without a default is null where it is not given."""
+        parameters = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None if default is None else default.value)
+            for name, default in self.graph.inputs
+        ]
+        if self.graph.takes_any_input:
+            parameters.append(inspect.Parameter("inputs", inspect.Parameter.VAR_KEYWORD))
+        return inspect.Signature(parameters)
+
+    @property
+    def queues(self) -> frozenset[str]:
+        """The queues that its tasks name."""
+        actions = (task.action for task in self.graph.tasks.values())
+        return frozenset(action.queue for action in actions if isinstance(action, StepAction))
 
     @classmethod
     def of(cls, graph: Graph) -> GraphWorkflow:
         """Makes a workflow of what the builder has built. Raises GraphInvalid."""
-        return cls(Definition.of(graph.definition(), name=graph.name), name=graph.name, version=graph.version)
+        definition = Definition.of(graph.definition(), name=graph.name)
+        return cls(definition, name=graph.name, version=graph.version, module=graph.place)
 
     def __repr__(self) -> str:
         return f"<graph {self.name!r}>"
+
+
+def _carried(carry: Carry, registered: Definition, name: str) -> Definition:
+    """Returns the definition with which a run of a registered graph goes on.
+
+    Raises:
+        DefinitionError: A start came with another one: who may start this workflow may not run what he likes.
+    """
+    found = Definition.of_raw(carry.definition)
+    execution = execution_of("a graph")
+    is_begun = execution.link > 1 or execution.recorded_next() is not None
+    if not is_begun and msgspec.json.encode(found.value) != registered.raw:
+        reason = f"it is of definition {found.hash}, and workflow {name} is {registered.hash} by now"
+        raise DefinitionError(f"a run cannot be begun again as it was: {reason}; begin it as a run of {GRAPH_WORKFLOW}")
+    return found
 
 
 def load_graph(text: str | bytes | dict[str, Any], *, name: str | None = None, version: int = 1) -> GraphWorkflow:
@@ -69,7 +110,8 @@ def load_graph(text: str | bytes | dict[str, Any], *, name: str | None = None, v
     """
     definition = Definition.of(text, name=name or "graph")
     given = definition.value.get("name")
-    return GraphWorkflow(definition, name=name or (given if isinstance(given, str) else ""), version=version)
+    named = name or (given if isinstance(given, str) else "")
+    return GraphWorkflow(definition, name=named, version=version, module=str(Caller.find().place))
 
 
 async def run_definition(
@@ -82,6 +124,10 @@ async def run_definition(
 ) -> Any:
     """Is a run of a definition that comes with its start."""
     if carry is not None:
+        if any(given is not None for given in (definition, input, start)):
+            raise DefinitionError(
+                "a run that takes over where another one was takes nothing else; drop the carry, or the rest"
+            )
         return await run_graph(Definition.of_raw(carry.definition), {}, carry=carry, is_named=True)
     found = Definition.of(definition)
     return await run_graph(found, input or {}, start=start or (), is_named=True)

@@ -120,7 +120,10 @@ SCHEDULE_COMMANDS_MAX: Final = 1_000
 
 # --- graphs ----------------------------------------------------------------------------------
 GRAPH_INSTANT_MAX: Final = 20_000
-"""Activations that one event may begin and end, tasks that wait for nothing: some 20 µs each hold the worker's loop."""
+"""Activations that one event may begin: if they wait for nothing, some 20 µs each hold the worker's loop."""
+
+GRAPH_VARIABLES_FREE: Final = 256
+"""A copy of so many variables, some 10 µs, counts as an activation more: for who publishes, or brings as many that are new to a join."""
 
 GRAPH_ITEMS_MAX: Final = 10_000
 """Items of one task: as many commands may be open."""
@@ -128,6 +131,12 @@ GRAPH_ITEMS_MAX: Final = 10_000
 GRAPH_ADVANCE_STEPS_MAX: Final = 1_000_000
 GRAPH_ADVANCE_SIZE_MAX: Final = 16 * 1024 * 1024
 """What the expressions of one event may spend in all: some 0.2 s, and bytes that fit twice into a value."""
+
+GRAPH_REHEARSAL_EVENTS_MAX: Final = 100_000
+"""Ends of work in one scenario of a rehearsal: as many as a run may have activations, in some 5 s."""
+
+GRAPH_SCENARIOS_MAX: Final = 1_000
+"""Scenarios of one rehearsal file."""
 
 GRAPH_RECORDS: Final = 5_000
 """Records after which a graph run continues as new when it waits for nothing but timers and hooks."""
@@ -157,6 +166,10 @@ GRAPH_NUMBER_CHARS_MAX: Final = 400
 
 GRAPH_EXPRESSION_BYTES_MAX: Final = 4 * 1024
 """One expression's source: no person writes more, and its parser is not made for strangers."""
+
+GRAPH_EXPRESSIONS_BYTES_MAX: Final = 256 * 1024
+GRAPH_EXPRESSION_OVERHEAD_BYTES: Final = 16
+"""All different expressions of a definition, and what each counts more than it has. Parsing a byte takes some 5 µs."""
 
 GRAPH_EXPRESSION_DEPTH_MAX: Final = 32
 """Brackets, signs and alternatives within one another: a level takes 14 frames of the parser, of 1,000 that Python has."""

@@ -30,7 +30,7 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
     older: dict[str, dict[int, Workflow[..., Any]]] = {}
     """Versions of workflows besides the newest, by name and version: for the runs that began under them."""
     option_queues: set[str] = set()
-    """Of steps that `Step.options` has given another queue."""
+    """Of steps that `Step.options` has given another queue, and of tasks of graphs."""
 
     @classmethod
     def of(cls, *definitions: Workflow[..., Any] | Step[..., Any] | Graph) -> Registry:
@@ -92,6 +92,8 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
                 f"{kind} {definition.name!r} is defined twice: in {other.__module__} and {definition.__module__}; "
                 f"give one of them another name={', or a version=' if kind == 'workflow' else ''}"
             )
+        if isinstance(definition, GraphWorkflow):
+            self.option_queues.update(definition.queues)
         try:
             definition.signature.check()
         except DefinitionError as error:

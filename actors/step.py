@@ -74,7 +74,7 @@ class Step(Generic[P, R]):
         changed._set({**self._given, **given})  # noqa: SLF001  # a copy of its own
         return changed
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Asks for the step to run (in a workflow) or calls the function (elsewhere; a sync function returns its value)."""
         loop = running_loop()
         if loop is not None:

@@ -99,7 +99,7 @@ class Workflow(Generic[P, R]):
         self.__module__ = function.__module__
         self.__wrapped__ = function
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
         """Starts it as a child and waits for its end (in a workflow; see `start_child` for more), or calls the function."""
         loop = running_loop()
         if loop is not None:
@@ -111,11 +111,16 @@ class Workflow(Generic[P, R]):
         return self.function(*args, **kwargs)
 
     @property
+    def shown_signature(self) -> inspect.Signature:
+        """How it is called, as people see it."""
+        return inspect.signature(self.function)
+
+    @property
     def is_durable(self) -> bool:
         """Whether each step is recorded: False where a lost worker means to begin again."""
         return self.body is None
 
-    def call(self, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
+    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Call[R]:
         """Binds arguments for `Client.start`.
 
         Raises:

@@ -7,10 +7,12 @@ from typing import Annotated, TypeAlias
 import typer
 
 from .exits import FAILURE, Stopped, UsageProblem
+from .graph_rehearse import rehearse
 from .options import Json
 
 app = typer.Typer(
-    no_args_is_help=True, help="Graphs: validate, draw and import definitions; run them, show and rerun their runs."
+    no_args_is_help=True,
+    help="Graphs: validate, rehearse, draw and import definitions; run them, show and rerun their runs.",
 )
 
 File: TypeAlias = Annotated[str, typer.Argument(metavar="FILE", help="YAML or JSON; `-` for standard input.")]
@@ -38,6 +40,9 @@ def validate(
         has_failed |= bool(file.problems if strict else file.errors)
     if has_failed:
         raise Stopped(FAILURE)
+
+
+app.command()(rehearse)
 
 
 @app.command()

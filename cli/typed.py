@@ -50,13 +50,13 @@ def parameters_of(workflow: Workflow[..., Any]) -> list[Parameter]:
             required=parameter.default is _EMPTY and not kinds.get(parameter.kind, "").startswith("*"),
             kind=kinds.get(parameter.kind, ""),
         )
-        for name, parameter in inspect.signature(workflow.function).parameters.items()
+        for name, parameter in workflow.shown_signature.parameters.items()
     ]
 
 
 def signature_of(workflow: Workflow[..., Any]) -> str:
     """Writes a workflow as it would be called: `order(item: str, count: int = 1) -> str`."""
-    signature = inspect.signature(workflow.function)
+    signature = workflow.shown_signature
     parameters = [p.replace(annotation=_written(p.annotation)) for p in signature.parameters.values()]
     shown = signature.replace(parameters=parameters, return_annotation=_written(signature.return_annotation))
     return f"{workflow.name}{shown}"
@@ -71,7 +71,7 @@ def parse_named(workflow: Workflow[..., Any], texts: Sequence[str]) -> tuple[byt
     Raises:
         UsageProblem: A text has no `=`, a name comes twice, is none of the parameters', or the value is not of its type.
     """
-    parameters = inspect.signature(workflow.function).parameters
+    parameters = workflow.shown_signature.parameters
     hints = resolve(workflow.function)
     rest = next((n for n, p in parameters.items() if p.kind is inspect.Parameter.VAR_KEYWORD), "")
     named: dict[str, msgspec.Raw] = {}

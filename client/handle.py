@@ -300,7 +300,8 @@ class RunHandle(Generic[R_co]):
         """Begins an ended graph run again, as a new run that takes over what need not be done anew; durable on return.
 
         Calling it again with the same id and tasks finds the run that the first call has started. The ended run's log is
-        not touched. What a task has done downstream of those that begin again is done again.
+        not touched. What a task has done downstream of those that begin again is done again. A registered graph whose
+        definition is another by now refuses: the new run fails at once, and says so.
 
         Args:
             tasks: From where; by default from the tasks that have failed, or were cancelled.

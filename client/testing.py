@@ -10,6 +10,7 @@ other than asyncio's own.
 from __future__ import annotations
 
 from .testing_app import AppUnderTest, RunParked, app
+from .testing_rehearsal import rehearse
 from .testing_run import AnyCall, Hooks, Updates, run
 from .testing_stage import NotStubbed, StepCall
 from .testing_stubs import Stub, StubMisfit, Stubs, attempts, returns, stub
@@ -34,6 +35,7 @@ __all__ = [
     "Updates",
     "app",
     "attempts",
+    "rehearse",
     "returns",
     "run",
     "stub",

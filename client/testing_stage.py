@@ -100,7 +100,7 @@ class _StagedBody(_OnStage):
     def function(self) -> Callable[..., Any]:
         return self._call
 
-    async def _call(self, *args: Any, **kwargs: Any) -> object:
+    async def _call(self, /, *args: Any, **kwargs: Any) -> object:
         self._stage.running += 1
         try:
             with VirtualTime.as_user():
@@ -121,7 +121,7 @@ class _Staged(_OnStage):
     def function(self) -> Callable[..., Any]:
         return self._call
 
-    async def _call(self, *args: Any, **kwargs: Any) -> object:
+    async def _call(self, /, *args: Any, **kwargs: Any) -> object:
         stage, now = self._stage, attempt()
         call = StepCall(
             step=self.name,

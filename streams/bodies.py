@@ -69,7 +69,7 @@ class _Hosted:
     def function(self) -> Callable[..., Any]:
         return self._run
 
-    async def _run(self, *args: object, **kwargs: object) -> object:
+    async def _run(self, /, *args: object, **kwargs: object) -> object:
         now = attempt()
         may_repeat = (self._body.recovery or DEFAULT).attempts > 0
         host = Host(RunKey(now.workflow, now.run), now.asked_at_us, self._steps, self._bench, may_repeat=may_repeat)

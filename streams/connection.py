@@ -259,8 +259,12 @@ class Wire(Client):
         if self._is_leaving:
             return
         self._is_leaving = True
-        self._write_pending()
-        await self.close()
+        try:
+            self._write_pending()
+            await self.close()
+        except (OSError, RuntimeError) as error:
+            # The transport closed under us (uvloop: "the handler is closed"). Whoever leaves has a reason of its own to tell.
+            log("connection.cut", WARNING, url=self.target.shown, reason=error)
 
     # --- nats-py's corners --------------------------------------------------------------------------------
     async def _dial(self) -> None:

@@ -34,11 +34,16 @@ def done_of(key: RunKey, outcome: Outcome) -> Done:
         workflow=key.workflow,
         run=key.run,
         status=outcome.status,
-        result=outcome.result if outcome.status == "completed" and outcome.ref is None else msgspec.UNSET,
+        result=outcome.result if outcome.ref is None and _has_result(outcome) else msgspec.UNSET,
         ref=outcome.ref,
         error=outcome.error,
         reason=outcome.reason,
     )
+
+
+def _has_result(outcome: Outcome) -> bool:
+    """Tells whether there is something to say: of a graph run that has not completed, the output that it leaves."""
+    return outcome.status == "completed" or bytes(outcome.result) != b"null"
 
 
 def notice_of(key: RunKey, answer: Answer) -> bytes:

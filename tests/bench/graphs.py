@@ -1,7 +1,7 @@
 """`python -m tests.bench.graphs`: what graphs cost.
 
 Of a definition of 1,000 tasks: its validation, and the interpreter's time per event; of a loop of 10,000 rounds: what a
-round costs at its end as against its beginning, on the interpreter alone and as a run on a server, and records per round. Prints the figures; 1 where one misses its bound.
+round costs at its end as against its beginning, on the interpreter alone and as a run on a server, records per round, and 64 runs at once. Prints the figures; 1 where one misses its bound.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ EVENT_US_MAX = 100
 GROWTH_MAX = 1.25
 RECORDS_PER_ROUND_MAX = 2
 TASKS = 1_000
+TOGETHER = 64
+SLOWDOWN_MAX = 2
 
 LOOP = """
 input: [{rounds: 0}]
@@ -63,7 +65,21 @@ async def add_one(n: int) -> int:
     return n + 1
 
 
+PAUSE_S = 0.1
+ROW = "tasks:\n" + "\n".join(
+    f"  t{n}: {{action: pause, next: [{{when: '{{{{ succeeded() }}}}', do: {f't{n + 1}' if n < 9 else 'noop'}}}]}}"
+    for n in range(10)
+)
+
+
+@step
+async def pause() -> None:
+    """Stands for work that waits for something else."""
+    await asyncio.sleep(PAUSE_S)
+
+
 loop = load_graph(LOOP, name="loop")
+row = load_graph(ROW, name="row")
 
 
 def wide_definition(tasks: int) -> str:
@@ -131,6 +147,20 @@ async def run_times_us(rounds: int) -> tuple[list[float], int]:
     return [(later - earlier) * 1e6 for earlier, later in pairwise(ENDED)], records
 
 
+async def latencies_s(runs: int) -> float:
+    """Runs so many graphs of ten steps at once on a real server; returns the median of their times from start to result."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        async with local(row, pause, store=folder, concurrency=2 * runs) as client:
+
+            async def timed(run_id: str) -> float:
+                began = time.perf_counter()
+                await (await client.start(row.call(), run_id=run_id)).result()
+                return time.perf_counter() - began
+
+            await timed("warm-up")
+            return median(await asyncio.gather(*(timed(f"r-{n}") for n in range(runs))))
+
+
 def growth(times: list[float]) -> float:
     """Compares the last tenth of the rounds with the first, without the very first ones."""
     tenth = len(times) // 10
@@ -151,6 +181,7 @@ def main() -> int:
     wide = [event_times_us(graph, {}, "x") for _ in range(repeat)]
     alone = [event_times_us(loop.graph, {"rounds": rounds}) for _ in range(repeat)]
     run, records = asyncio.run(run_times_us(rounds))
+    alone_s, together_s = asyncio.run(latencies_s(1)), asyncio.run(latencies_s(TOGETHER))
     figures = [
         _figure(
             f"a definition of {len(graph.tasks)} tasks validated",
@@ -172,6 +203,12 @@ def main() -> int:
         ),
         _figure("a round of a run of it on a server", "us", [sum(run) / len(run)], None),
         _figure(f"its last rounds of {rounds:,} as against its first", "x", [growth(run)], GROWTH_MAX),
+        _figure(
+            f"a run of ten steps of {PAUSE_S:g} s, {TOGETHER} at once as against one",
+            "x",
+            [together_s / alone_s],
+            SLOWDOWN_MAX,
+        ),
         _figure("records per round", "", [records / rounds], RECORDS_PER_ROUND_MAX),
     ]
     print(table(figures))

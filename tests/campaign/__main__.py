@@ -12,6 +12,7 @@ from .faults import Disturb
 from .folder import Folder
 from .kills import kill_actors, kill_server, kill_steps
 from .plans import Drawing
+from .scaled import scale
 from .shapes import SHAPES
 from .stops import drain_workers, pause_actors, restart_server
 
@@ -41,13 +42,18 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2, help="of each kind (default 2)")
     parser.add_argument("--lease", type=float, default=30.0, help="ack wait of the work queue in seconds (default 30)")
     parser.add_argument("--quiet", type=float, default=None, help="most seconds to wait for quiet (default lease + 60)")
+    parser.add_argument(
+        "--only", default="", help="run only workflows whose names begin so: g-,jetrun-graph for graphs"
+    )
     parser.add_argument("--keep", default=None, help="folder for logs and histories; kept")
     given = parser.parse_args()
     kinds = [kind for kind in given.kinds.split(",") if kind]
     if unknown := set(kinds) - set(WAYS):
         parser.error(f"--kinds {', '.join(sorted(unknown))}: choose from {', '.join(WAYS)}")
+    scale()
     rng = Random(given.seed)
-    plans = Drawing(SHAPES, rng, given.seconds).draw(given.runs)
+    shapes = [shape for shape in SHAPES if shape.workflow.startswith(tuple(given.only.split(",")))]
+    plans = Drawing(shapes, rng, given.seconds).draw(given.runs)
     with Folder.open(given.keep) as folder:
         options = Options(
             seconds=given.seconds,
@@ -58,7 +64,8 @@ def main() -> int:
             quiet_s=given.quiet if given.quiet is not None else given.lease + 60,
             folder=folder.path,
             command=f"python -m tests.campaign --runs {given.runs} --seconds {given.seconds:g} --seed {given.seed} "
-            f"--kinds {','.join(kinds)} --workers {given.workers} --lease {given.lease:g}",
+            f"--kinds {','.join(kinds)} --workers {given.workers} --lease {given.lease:g}"
+            + (f" --only {given.only}" if given.only else ""),
         )
         ending = asyncio.run(run_campaign(options, plans, rng))
         folder.is_wanted |= not ending.is_clean

@@ -25,6 +25,7 @@ from .crew import Crew
 from .dump import consumer_states, write_dump
 from .effects import environment, read_lines
 from .faults import Disturb, FaultLog, Scene, disturb
+from .graph_invariants import GRAPH_INVARIANTS
 from .log_invariants import LOG_INVARIANTS
 from .plans import Plan
 from .quiet import wait_quiet
@@ -105,7 +106,9 @@ async def run_campaign(options: Options, plans: Sequence[Plan], rng: Random) -> 
                 told=told,
                 answers=answers,
             )
-            findings = check_all(case, [*RUN_INVARIANTS, *LOG_INVARIANTS, *SCHEDULE_INVARIANTS, *STEP_INVARIANTS])
+            findings = check_all(
+                case, [*RUN_INVARIANTS, *LOG_INVARIANTS, *GRAPH_INVARIANTS, *SCHEDULE_INVARIANTS, *STEP_INVARIANTS]
+            )
             is_clean = is_quiet and not any(finding.violations for finding in findings)
             if not is_clean:
                 await _dump(broker, app, folder, case, plans, [text for f in findings for text in f.violations])

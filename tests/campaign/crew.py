@@ -17,7 +17,7 @@ import anyio
 Kind = Literal["actors", "steps"]
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
-MODULE: Final = "tests.campaign.flows"
+MODULES: Final = [f"tests.campaign.{name}" for name in ("flows", "graph_definitions", "worker_bounds")]
 READY_S: Final = 60.0
 STOP_S: Final = 40.0
 POLL_S: Final = 0.02
@@ -42,7 +42,8 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         note = ["--crash-note", str(folder / f"{self.name}.note")] if kind == "actors" else []
         where = ["--url", url, "--app", app]
-        command = [sys.executable, "-P", "-m", "jetrun.cli", *where, "worker", kind, "-m", MODULE, *note]
+        modules = [word for module in MODULES for word in ("-m", module)]
+        command = [sys.executable, "-P", "-m", "jetrun.cli", *where, "worker", kind, *modules, *note]
         self._command = [*command, "--log-level", "info", "--log-format", "text"]
 
     def start(self) -> None:

@@ -8,7 +8,7 @@ from typing import cast
 
 import msgspec
 
-from jetrun.actors.commands import CancelChild, Close, Command, RunStep, StartChild
+from jetrun.actors.commands import Advance, CancelChild, Close, Command, RunStep, StartChild
 from jetrun.actors.messages import Start, Update
 from jetrun.actors.records import ENDED, start_hash
 
@@ -45,7 +45,7 @@ def nothing_new_after_cancel(case: Case) -> list[str]:
         for entry in log.entries:
             record = entry.record
             if is_applied and log.key.workflow not in CLEANERS:
-                new = [c for c in record.commands if not isinstance(c, (Close, CancelChild))]
+                new = [c for c in record.commands if not isinstance(c, (Advance, Close, CancelChild))]
                 found += [f"{log.key}: record {record.k} asks for {type(c).__name__} {c.n}, cancelled" for c in new]
             is_cancelled = is_cancelled or any(folded.verb == "cancel" for folded in record.messages)
             # The decision that applies it may have asked for something before, for an earlier message; where a link
@@ -117,7 +117,8 @@ def one_run_per_id(case: Case) -> list[str]:
         plan = case.plans.get(log.key)
         if plan is None or not marks:
             continue
-        hashed = start_hash(msgspec.json.encode(plan.args), None)
+        sent = plan.letters[0].body
+        hashed = start_hash(msgspec.json.encode(sent["args"]), msgspec.json.encode(sent.get("kwargs", {})))
         if marks[0].id != plan.letters[0].id or marks[0].hash != hashed:
             found.append(f"{log.key}: was started by {marks[0].id}, not by {plan.letters[0].id} with {plan.args}")
     return found

@@ -60,6 +60,8 @@ class Shape(NamedTuple):
     """As `hooks`: name, argument and time of each update."""
     is_endless: bool = False
     """Somebody has to end it."""
+    is_by_name: bool = False
+    """What is drawn is one mapping: arguments by name."""
 
 
 class Drawing:
@@ -80,7 +82,9 @@ class Drawing:
         begins_s = rng.uniform(0, 0.8 * self._seconds)
         key = RunKey(shape.workflow, f"r{index}")
         args = shape.draw(rng)
-        letters = [self._letter("start", {"args": args}, begins_s)]
+        letters = [
+            self._letter("start", {"args": [], "kwargs": args[0]} if shape.is_by_name else {"args": args}, begins_s)
+        ]
         if shape.hooks is not None:
             sent_s = 0.0
             for name, payload, after_s in shape.hooks(args, rng):

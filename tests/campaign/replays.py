@@ -18,11 +18,11 @@ from jetrun.actors.journal import message_of
 from jetrun.actors.records import Record, record_hash
 from jetrun.actors.registry import Registry
 
-from . import flows
+from . import flows, graph_definitions
 from .audit import Case
 from .run_logs import Entry, RunLog
 
-REGISTRY: Final = Registry.of_modules([flows.__name__]).with_engine(ENGINE_WORKFLOWS)
+REGISTRY: Final = Registry.of_modules([flows.__name__, graph_definitions.__name__]).with_engine(ENGINE_WORKFLOWS)
 
 
 def same_decisions(case: Case) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from jetrun.actors.commands import Command, RunStep, StartChild, StartTimer, due_of
+from jetrun.actors.commands import Advance, Command, RunStep, StartChild, StartTimer, due_of
 from jetrun.actors.fold import refs_of
 from jetrun.actors.journal import message_of
 from jetrun.actors.messages import Hook, Message, Parent, StepResult
@@ -159,7 +159,8 @@ async def _objects(broker: Broker, app: App, logs: Iterable[RunLog]) -> dict[str
     found: dict[str, bytes] = {}
     for log in logs:
         refs = [ref for _, message in log.messages() if (ref := refs_of(message)) is not None]
-        refs += [command.ref for _, command in log.steps().values() if command.ref is not None]
+        commands = [command for entry in log.entries for command in entry.record.commands]
+        refs += [c.ref for c in commands if isinstance(c, (Advance, RunStep)) and c.ref is not None]
         for ref in refs:
             data = await broker.get_object(app.values, f"{log.key.workflow}/{log.key.run}/{ref.sha256}")
             if data is not None:

@@ -10,6 +10,7 @@ import msgspec
 from jetrun.actors.commands import OpenHook, StartTimer
 from jetrun.actors.schedule import OVERLAPS
 
+from .graph_shapes import GRAPH_SHAPES
 from .plans import Shape
 from .run_logs import RunLog
 from .schedule_plans import schedule_shape
@@ -162,6 +163,7 @@ SHAPES: list[Shape] = [
     Shape("streamed", lambda rng: [rng.randint(1, 6)], _collect, hooks=_items),
     Shape("transient", lambda rng: [rng.randrange(100), rng.randrange(100)], transient),
     *(schedule_shape(overlap, lives_s=(1.0, 6.0)) for overlap in OVERLAPS),
+    *GRAPH_SHAPES,
     Shape("patient", lambda rng: [rng.random() < 0.5], lambda _args, log: f"{log.status} by itself", is_endless=True),
 ]
 """All shapes; a campaign has as many runs of each, and a schedule of each overlap policy."""

@@ -181,6 +181,15 @@ async def test_step_is_completed_by_a_plain_publish(body: str, wire: Wire, clien
     assert ended.data["result"].endswith("signed by nobody" if "error" in sent else "signed by ada")
 
 
+@pytest.mark.parametrize("body", section("Graphs").json)
+async def test_graph_is_started_by_a_plain_publish(body: str, wire: Wire) -> None:
+    """The documented body runs a definition that no worker has registered."""
+    notices = await wire.done("greeting", workflow="jetrun-graph")
+    await wire.send("greeting", "start", body, workflow="jetrun-graph")
+
+    assert (await next_of(notices, "completed"))["result"] == {"text": "hello ann"}
+
+
 async def put_object(fleet: Fleet, name: str, data: bytes) -> None:
     async with await nats.connect(fleet.url) as connection:
         store = await connection.jetstream().object_store(fleet.app.values)

@@ -8,6 +8,9 @@ from typing import NamedTuple, cast
 
 from campaign.audit import Case
 from campaign.effects import Line, begins_by_attempt
+from campaign.graph_definitions import CHANGED_GRAPHS
+from campaign.graph_invariants import GRAPH_INVARIANTS
+from campaign.graph_story import stories
 from campaign.log_invariants import LOG_INVARIANTS
 from campaign.run_invariants import (
     applied_once,
@@ -82,7 +85,7 @@ def right_results(remains: Remains) -> list[str]:
 
 
 def replays(remains: Remains) -> list[str]:
-    replayer = Replayer(APP.name, FULL, remains.objects, partial=remains.scenario.partial)
+    replayer = Replayer(APP.name, FULL, remains.objects, partial=remains.scenario.partial, changed=CHANGED_GRAPHS)
     return [f"{log.key}: {problem}" for log in remains.case.logs() if (problem := replayer.differs(log))]
 
 
@@ -288,7 +291,10 @@ INVARIANTS = [
     Invariant("I19", "a cancel that was applied in time cancels", cancels_heeded_in_time),
     Invariant("I19", "nothing ends that nobody ended", _of_case(ends_have_causes)),
     Invariant("I20", "children end once, and with their parents", _of_case(families)),
-    *(Invariant(each.number, each.promise, _of_case(each.check)) for each in (*LOG_INVARIANTS, *SCHEDULE_INVARIANTS)),
+    *(
+        Invariant(each.number, each.promise, _of_case(each.check))
+        for each in (*LOG_INVARIANTS, *GRAPH_INVARIANTS, *SCHEDULE_INVARIANTS)
+    ),
     Invariant("I30", "only what cannot be applied is dead", dead_for_a_reason),
     Invariant("I36", "work is acked once its result is durable or nobody waits for it", result_before_ack),
     Invariant("P4", "a side effect is repeated only where a fault explains it", explained),
@@ -323,5 +329,13 @@ def _count_rare(remains: Remains) -> None:
         outcome = log.outcome
         if log.key.workflow == "crawling" and outcome is not None and outcome.status == "completed":
             counts["went on from a heartbeat"] += not bytes(outcome.result).startswith(b"[0,")
+    for log, story, _ in stories(cast("Case", remains.case)):
+        counts["graph begun as a new link"] += any(entry.record.continued is not None for entry in log.entries)
+        counts["late arrival at a join"] += sum(
+            meeting.is_met and meeting.late > 0 for meeting in story.meetings.values()
+        )
+        counts["graph stopped with tasks to begin"] += story.finished is not None and story.withheld > 0
+        codes = {entry.record.code for entry in log.entries if log.key.workflow in CHANGED_GRAPHS and entry.record.code}
+        counts["graph gone on with by a worker that knows it otherwise"] += len(codes) > 1
     for begins in begins_by_attempt(remains.case.lines).values():
         counts["attempt begun twice"] += len(begins) > 1

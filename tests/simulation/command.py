@@ -7,6 +7,7 @@ import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 from .mutants import MUTANTS, SEEDS_MAX, hunt
 from .running import Result, run_seed
@@ -29,6 +30,10 @@ SOMETIMES = (
     "link begun",
     "step ended by its time",
     "went on from a heartbeat",
+    "graph begun as a new link",
+    "late arrival at a join",
+    "graph stopped with tasks to begin",
+    "graph gone on with by a worker that knows it otherwise",
 )
 """States that a long run has to reach; else it has not tried what it is there for."""
 
@@ -44,39 +49,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes side by side (default 1)")
     parser.add_argument("--logs", action="store_true", help="with --seed: put what workers log into the story")
     parser.add_argument("--lines", type=int, default=60, help="lines of a story (default 60)")
+    parser.add_argument(
+        "--only", default="", help="run only workflows whose names begin so: g-,jetrun-graph for graphs"
+    )
     parser.add_argument("--mutants", action="store_true", help="put bugs into the engine: each has to be found")
     options = parser.parse_args(argv)
     if options.mutants:
         return _mutants(options.jobs)
     if options.seed is not None:
-        return _one(options.seed, lines=options.lines, logs=options.logs)
-    return _many(range(options.start, options.start + options.seeds), jobs=options.jobs)
+        return _one(options.seed, only=options.only, lines=options.lines, logs=options.logs)
+    return _many(range(options.start, options.start + options.seeds), only=options.only, jobs=options.jobs)
 
 
-def _one(seed: int, *, lines: int, logs: bool) -> int:
-    result = run_seed(seed, story_lines=lines, logs=logs)
-    print("\n".join(describe(result)))
+def _one(seed: int, *, only: str, lines: int, logs: bool) -> int:
+    result = run_seed(seed, only=only, story_lines=lines, logs=logs)
+    print("\n".join(describe(result, only)))
     print(f"seed {seed}: trace {result.digest}, {result.callbacks} callbacks, quiet after {result.quiet_after_s:.1f} s")
     print(", ".join(f"{what} {n}" for what, n in sorted(result.counts.items())))
     return 1 if result.problems else 0
 
 
-def _many(seeds: Sequence[int], *, jobs: int) -> int:
+def _many(seeds: Sequence[int], *, only: str, jobs: int) -> int:
     began, counts, failed = time.monotonic(), Counter[str](), list[int]()
     slowest_s = 0.0
-    for result in _results(seeds, jobs):
+    for result in _results(seeds, only, jobs):
         counts.update(result.counts)
         slowest_s = max(slowest_s, result.quiet_after_s if result.quiet_after_s < 1e6 else 0)
         if result.problems:
             failed.append(result.seed)
-            print("\n".join(describe(result)), flush=True)
+            print("\n".join(describe(result, only)), flush=True)
     for what, n in sorted(counts.items()):
         print(f"{n:8d}  {what}")
     seconds = time.monotonic() - began
     print(
         f"{len(seeds)} seeds in {seconds:.0f} s; {len(failed)} failed: {failed}; slowest end {slowest_s:.0f} s after healing"
     )
-    missed = [what for what in SOMETIMES if not counts[what]] if len(seeds) >= SOMETIMES_SEEDS else []
+    is_long = len(seeds) >= SOMETIMES_SEEDS and not only
+    missed = [what for what in SOMETIMES if not counts[what]] if is_long else []
     for what in missed:
         print(f"never reached: {what}")
     return 1 if failed or missed else 0
@@ -98,19 +107,20 @@ def _hunt(number: int) -> tuple[int, int, str]:
     return number, caught.seed, caught.problem
 
 
-def _results(seeds: Iterable[int], jobs: int) -> Iterator[Result]:
+def _results(seeds: Iterable[int], only: str, jobs: int) -> Iterator[Result]:
+    run = partial(run_seed, only=only)
     if jobs == 1:
-        yield from map(run_seed, seeds)
+        yield from map(run, seeds)
         return
     with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap(run_seed, seeds)
+        yield from pool.imap(run, seeds)
 
 
-def describe(result: Result) -> list[str]:
+def describe(result: Result, only: str = "") -> list[str]:
     """Tells what went wrong, under which faults, and how to see it again; nothing where all is well."""
     if not result.problems:
         return []
-    scenario = draw(result.seed)
+    scenario = draw(result.seed, only)
     faults = {name: value for name in scenario.faults.__struct_fields__ if (value := getattr(scenario.faults, name))}
     violence = {n: value for n in scenario.violence.__struct_fields__ if (value := getattr(scenario.violence, n))}
     return [
@@ -120,5 +130,5 @@ def describe(result: Result) -> list[str]:
         f"  violence {violence}",
         f"  limits {scenario.limits}, partial {sorted(scenario.partial)}",
         *(f"  BROKEN {problem}" for problem in result.problems),
-        f"  again: python -m tests.simulation --seed {result.seed}",
+        f"  again: python -m tests.simulation --seed {result.seed}{f' --only {only}' if only else ''}",
     ]

@@ -70,13 +70,13 @@ class Monitor:
             body, tokens = decode_body("step", "", stored.payload), subject.split(".")
             assert isinstance(body, StepResult)
             self._results.add((tokens[4], tokens[5], body.command, body.attempt))
-        elif stream == app.log and ".race." in subject and self.on_race is not None:
+        elif stream == app.log and (".race." in subject or ".g-waits." in subject) and self.on_race is not None:
             stored = self._server.stream(stream).get(seq)
             assert stored is not None
             key = app.read_run(subject)
             assert key is not None
             for command in decode_record(stored.payload).commands:
-                if isinstance(command, StartTimer):
+                if isinstance(command, StartTimer) and command.what == "hook":
                     self.on_race(key, command.due_at_us)
         if self.chaos is not None:
             self.chaos.watch_stored(stream, seq, subject)

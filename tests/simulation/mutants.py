@@ -10,10 +10,15 @@ from unittest.mock import patch
 
 import msgspec
 
-from jetrun.actors import schedule_run
+from jetrun.actors import graph_run, schedule_run
 from jetrun.actors.actor import Actor
+from jetrun.actors.commands import Advance
 from jetrun.actors.desk import Desk
 from jetrun.actors.fold import Fold
+from jetrun.actors.graph_fold import GraphFold
+from jetrun.actors.graph_interpreter import Interpreter
+from jetrun.actors.graph_run import GraphRun
+from jetrun.actors.graph_state import Scope
 from jetrun.actors.journal import Journal
 from jetrun.actors.messages import CONTINUED
 from jetrun.actors.names import RunKey
@@ -238,6 +243,67 @@ def _ignore_pauses(follow: Any) -> Any:
     return mutant
 
 
+def _join_again(arrive: Any) -> Any:
+    def mutant(fold: GraphFold, join: str, ended: Any, scope: Scope) -> None:
+        met = set(fold.state.fired)
+        fold.state.fired.clear()
+        arrive(fold, join, ended, scope)
+        late = [key for key in met if key in fold.state.joins]
+        for key in late:  # begins once more for who comes late
+            instance = fold.state.joins.pop(key)
+            fold._activate(join, instance.scope, instance.ancestry, tuple(instance.arrivals.values()))
+        fold.state.fired |= met
+
+    return mutant
+
+
+def _last_to_arrive(_merged: Any) -> Any:
+    def mutant(scope: Scope, other: Scope) -> Scope:
+        return Scope({**scope.values, **other.values}, {**scope.versions, **other.versions})
+
+    return mutant
+
+
+def _decide_anew(moved: Any) -> Any:
+    def mutant(run: GraphRun, event: Any) -> Any:
+        recorded = run._execution.recorded_next()
+        if not isinstance(recorded, Advance):
+            return moved(run, event)
+        # Under the code's definition, when the log was read: a clock of its own.
+        now_us = run._execution.loop.now_us + 1_000_000
+        moves, asks = run._interpreter.advance(event, now_us=now_us)
+        run._unsaid = None
+        run._execution.decide(recorded)
+        return moves, asks, False
+
+    return mutant
+
+
+def _without_results(replay: Any) -> Any:
+    def mutant(interpreter: Interpreter, event: Any, moves: Any) -> Any:
+        asks = replay(interpreter, event, moves)
+        interpreter.results.clear()
+        return asks
+
+    return mutant
+
+
+def _nothing_met(packed: Any) -> Any:
+    def mutant(*args: Any, **kwargs: Any) -> Any:
+        return msgspec.structs.replace(packed(*args, **kwargs), fired=[])
+
+    return mutant
+
+
+def _all_are_last(activate: Any) -> Any:
+    def mutant(fold: GraphFold, *args: Any) -> None:
+        fails, fold._fails = fold._fails, True
+        activate(fold, *args)
+        fold._fails = fails
+
+    return mutant
+
+
 MUTANTS = [
     Mutant("messages are acked before the append", Turns, "_complete", _ack_before_append),
     Mutant("appends are not fenced", RunLog, "entry", _without_fence),
@@ -264,4 +330,11 @@ MUTANTS = [
     Mutant("a schedule starts a time twice", schedule_run._Keeper, "_start", _start_twice),
     Mutant("schedules do not look at what is under way", schedule_run, "admit", _always("start")),
     Mutant("schedules do not pause", schedule_run._Keeper, "_follow", _ignore_pauses),
+    Mutant("a join begins again for who comes late", GraphFold, "_arrive", _join_again),
+    Mutant("at a join the last to arrive overwrites", Scope, "merged", _last_to_arrive),
+    Mutant("a graph run goes on under today's definition", GraphRun, "_logged_definition", _always(None)),
+    Mutant("moves are decided anew on replay", GraphRun, "_moved", _decide_anew),
+    Mutant("results of items are forgotten on replay", Interpreter, "replay", _without_results),
+    Mutant("a new link does not know which joins were met", graph_run, "packed", _nothing_met),
+    Mutant("graphs that stop begin what was ready", GraphFold, "_activate", _all_are_last),
 ]

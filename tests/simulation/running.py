@@ -33,9 +33,9 @@ class Result(msgspec.Struct, kw_only=True):
     """The end of the trace, as far as it is about what went wrong."""
 
 
-def run_seed(seed: int, *, story_lines: int = 60, logs: bool = False) -> Result:
-    """Runs one seed."""
-    return run_scenario(draw(seed), story_lines=story_lines, logs=logs)
+def run_seed(seed: int, *, only: str = "", story_lines: int = 60, logs: bool = False) -> Result:
+    """Runs one seed; see `scenario.draw`."""
+    return run_scenario(draw(seed, only), story_lines=story_lines, logs=logs)
 
 
 def run_scenario(scenario: Scenario, *, story_lines: int = 60, logs: bool = False) -> Result:

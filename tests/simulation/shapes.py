@@ -7,6 +7,7 @@ from typing import cast
 
 import msgspec
 
+from campaign.graph_shapes import GRAPH_SHAPES
 from campaign.plans import Shape
 from campaign.run_logs import RunLog
 from campaign.schedule_plans import schedule_shape
@@ -195,6 +196,7 @@ SHAPES: list[Shape] = [
     Shape("streamed", lambda rng: [rng.randint(1, 6)], _collect, hooks=_items),
     Shape("transient", lambda rng: [rng.randrange(100), rng.randrange(100)], transient),
     *(schedule_shape(overlap, lives_s=(2.0, 14.0)) for overlap in OVERLAPS),
+    *GRAPH_SHAPES,
     Shape("patient", lambda rng: [rng.random() < 0.5], lambda _args, log: f"{log.status} by itself", is_endless=True),
 ]
 """All shapes; a seed draws some of them."""

@@ -12,6 +12,7 @@ import anyio
 import msgspec
 
 import campaign.run_logs
+from campaign import graph_definitions
 from campaign.effects import Line
 from campaign.plans import Plan
 from campaign.run_logs import RunLog, read_remains
@@ -49,7 +50,7 @@ RIVALS_SHARE = 0.6
 LAST_MOMENTS_US = (1, 500, 20_000, 150_000, -1, -20_000)
 """Before the deadline, and after it."""
 
-FULL = Registry.of_modules([flows.__name__]).with_engine(ENGINE_WORKFLOWS)
+FULL = Registry.of_modules([flows.__name__, graph_definitions.__name__]).with_engine(ENGINE_WORKFLOWS)
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +103,7 @@ class World:
         self._loop = loop
         self._scenario = scenario
         self._is_healed = False
+        self._actor_lives = 0
         self._server = MemoryServer(loop.now_us, seed=scenario.seed, faults=msgspec.structs.replace(scenario.faults))
         self._server.provision(APP, QUEUES, partitions=PARTITIONS)
         self._monitor = Monitor(self._server, APP, self.trace, loop.now_us)
@@ -139,7 +141,10 @@ class World:
     # --- workers ----------------------------------------------------------------------------------
     async def _work_actors(self, host: Host, broker: MemoryBroker, life: str) -> None:
         is_partial = host is self._actors[0] and not self._is_healed
-        known = {n: w for n, w in FULL.workflows.items() if not (is_partial and n in self._scenario.partial)}
+        self._actor_lives += 1
+        changed = graph_definitions.CHANGED_GRAPHS if self._actor_lives % 2 == 0 else {}
+        workflows = {**FULL.workflows, **changed}
+        known = {n: w for n, w in workflows.items() if not (is_partial and n in self._scenario.partial)}
         worker = ActorWorker(
             broker,
             APP,

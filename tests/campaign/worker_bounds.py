@@ -1,0 +1,5 @@
+"""Loaded by the workers of a campaign: scales their bounds."""
+
+from .scaled import scale
+
+scale()
