@@ -8,7 +8,7 @@ from typing import cast
 import msgspec
 
 from .graph_operators import add
-from .graph_values import elements, is_before, is_equal, kind, mapping, whole
+from .graph_values import elements, is_before, is_equal, kind, mapping, scan_steps, text, whole
 from .graph_view import Budget, ExpressionError, Undefined, shown
 from .limits import GRAPH_ITEMS_MAX
 
@@ -199,3 +199,78 @@ def merge(budget: Budget, *mappings: object) -> object:
         budget.make(len(found))
         made.update(found)
     return made
+
+
+def from_items(budget: Budget, pairs_of: object) -> object:
+    """Makes a mapping of `[key, value]` pairs; the last value of a key counts."""
+    found = elements(pairs_of, "from_items")
+    budget.step(len(found))
+    budget.make(len(found))
+    made: dict[str, object] = {}
+    for each in found:
+        pair = elements(each, "from_items")
+        if len(pair) != 2:
+            raise ExpressionError(f"from_items takes lists of a key and its value, not one of {len(pair)}")
+        made[text(pair[0], "a mapping's key")] = pair[1]
+    return made
+
+
+def flatten(budget: Budget, value: object, levels: object = None) -> object:
+    """Puts the elements of lists within the list in their place, through and through or so many levels deep."""
+    left = -1 if levels is None else max(0, whole(levels, "flatten"))
+    found = elements(value, "flatten")
+    while left:
+        budget.step(len(found))
+        if not any(type(each) is list for each in found):
+            break
+        made: list[object] = []
+        for each in found:
+            inner = cast("list[object]", each) if type(each) is list else [each]
+            budget.make(len(inner))
+            made.extend(inner)
+        found = made
+        left -= 1
+    return found
+
+
+def index_of(budget: Budget, container: object, value: object) -> object:
+    """Finds where a part of a text, or an element of a list, stands first; -1 where there is none."""
+    if type(container) is str:
+        budget.step(scan_steps(container))
+        return container.find(text(value, "index_of"))
+    for index, each in enumerate(elements(container, "index_of")):
+        budget.step()
+        if is_equal(each, value, budget):
+            return index
+    return -1
+
+
+def last_index_of(budget: Budget, container: object, value: object) -> object:
+    """Finds where a part of a text stands last; -1 where there is none."""
+    found = text(container, "last_index_of")
+    budget.step(scan_steps(found))
+    return found.rfind(text(value, "last_index_of"))
+
+
+def substring(budget: Budget, value: object, start: object, length_max: object = -1) -> object:
+    """Takes so many characters from `start` on, all where the number is negative; a negative start counts from the end."""
+    found, low, count = text(value, "substring"), whole(start, "substring"), whole(length_max, "substring")
+    low = low if low >= 0 else len(found) + low
+    if low < 0:
+        raise ExpressionError("substring takes a start within the text")
+    budget.make(len(found))
+    return found[low:] if count < 0 else found[low : low + count]
+
+
+def is_blank(budget: Budget, value: object) -> object:
+    """Tells whether it is null, or a text of white space alone."""
+    if value is None:
+        return True
+    found = text(value, "is_blank")
+    budget.step(scan_steps(found))
+    return not found.strip()
+
+
+def as_list(budget: Budget, value: object) -> object:
+    """Returns a list as it is: nothing else is taken for one."""
+    return elements(value, "list")

@@ -14,6 +14,8 @@ from typing import Final, cast
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
 from .graph_closures import Program, applied, coalesce, constant, default, is_defined, key, keyed, look_up, placed, two
+from .graph_each import EACH, PER_ELEMENT, element, per_element
+from .graph_foreign import FOREIGN
 from .graph_functions import FUNCTIONS, SIMPLE, Function
 from .graph_names import KEYED, PRIVATE, READERS, Node, part, private_reason, variable
 from .graph_operators import ARITHMETIC, COMPARISON, cut, keep_sign, negate
@@ -49,7 +51,7 @@ _BINARY: Final[dict[str, str]] = {
     "Pow": "**",
 }
 
-NAMES: Final = frozenset({*FUNCTIONS, *READERS, *KEYED, *_CATCHING})
+NAMES: Final = frozenset({*FUNCTIONS, *READERS, *KEYED, *_CATCHING, *PER_ELEMENT})
 """All names that an expression can call."""
 
 
@@ -105,6 +107,7 @@ class _Compiler:
         self.problems: list[ExpressionInvalid] = []
         self._found = found
         self._guards = 0
+        self._elements = 0
         self._table: dict[type[nodes.Node], Callable[..., Node]] = {
             nodes.Const: self._const,
             nodes.Name: self._name,
@@ -159,6 +162,8 @@ class _Compiler:
 
     def _name(self, node: nodes.Name) -> Node:
         name = node.name
+        if name == EACH and self._elements:
+            return element
         if name in READERS:
             self.functions.add(name)
             return READERS[name]
@@ -168,7 +173,10 @@ class _Compiler:
             return self._refuse(f"{name} is a function: write {name}(…)", node)
         if name.startswith(PRIVATE):
             return self._refuse(private_reason(name), node, kind="private_variable")
-        reason = f"there is no name {shown(name)}: use ctx.{name[:40]} for the variable, or quotes for a text"
+        if name == EACH:
+            return self._refuse("each stands for an element: it is known within select() and where() alone", node)
+        hint = FOREIGN.get(name, f"use ctx.{name[:40]} for the variable, or quotes for a text")
+        reason = f"there is no name {shown(name)}: {hint}"
         return self._refuse(reason, node, kind="expression_unknown_function")
 
     def _variable(self, name: str, node: nodes.Node) -> Node:
@@ -348,8 +356,11 @@ class _Compiler:
             return self._catching(name, given, named, node)
         if name in READERS or name in KEYED:
             return self._view(name, given, named, node)
+        if name in PER_ELEMENT:
+            return self._per_element(name, given, named, node)
         if name not in FUNCTIONS:
-            reason = f"there is no function {shown(name)}" + _nearest(name, NAMES)
+            hint = f": {FOREIGN[name]}" if name in FOREIGN else _nearest(name, NAMES)
+            reason = f"there is no function {shown(name)}{hint}"
             return self._refuse(reason, node, kind="expression_unknown_function")
         function = FUNCTIONS[name]
         problem = _arguments_problem(name, function, given, named)
@@ -375,6 +386,16 @@ class _Compiler:
         if name == "ctx" and isinstance(argument, nodes.Const) and type(argument.value) is str:
             return self._variable(argument.value, node)
         return keyed(KEYED[name], self.node(argument), self._column(node))
+
+    def _per_element(self, name: str, given: list[nodes.Expr], named: dict[str, nodes.Expr], node: nodes.Expr) -> Node:
+        if named or len(given) != 2 or isinstance(given[1], nodes.Const):
+            return self._refuse(f"{name} takes a list and an expression of each", node)
+        values = self.node(given[0])
+        before = self.cost
+        self._elements += 1
+        body = self.node(given[1])
+        self._elements -= 1
+        return per_element(name, values, body, self.cost - before, self._column(node))
 
     def _catching(self, name: str, given: list[nodes.Expr], named: dict[str, nodes.Expr], node: nodes.Expr) -> Node:
         least, most = {"coalesce": (1, 64), "default": (2, 3), "defined": (1, 1)}[name]

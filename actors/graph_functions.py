@@ -13,16 +13,13 @@ from typing import Final
 import msgspec
 
 from .graph_collections import (
-    at as part_at,
-)
-from .graph_collections import (
-    first as first_of,
-)
-from .graph_collections import (
-    keys as all_keys,
-)
-from .graph_collections import (
+    as_list,
+    flatten,
+    from_items,
+    index_of,
+    is_blank,
     largest,
+    last_index_of,
     length,
     merge,
     pairs,
@@ -30,9 +27,19 @@ from .graph_collections import (
     smallest,
     sort,
     span,
+    substring,
     together,
     total,
     unique,
+)
+from .graph_collections import (
+    at as part_at,
+)
+from .graph_collections import (
+    first as first_of,
+)
+from .graph_collections import (
+    keys as all_keys,
 )
 from .graph_collections import (
     last as last_of,
@@ -236,14 +243,18 @@ SIMPLE: Final[dict[str, Function]] = {
     "abs": Function(call=absolute),
     "bool": Function(call=to_bool),
     "first": Function(call=first_of, most=2),
+    "flatten": Function(call=flatten, most=2),
     "float": Function(call=to_float),
+    "from_items": Function(call=from_items),
     "int": Function(call=to_whole),
+    "is_blank": Function(call=is_blank),
     "items": Function(call=pairs),
     "json": Function(call=parse_json),
     "keys": Function(call=all_keys),
     "last": Function(call=last_of, most=2),
     "len": _LENGTH,
     "length": _LENGTH,
+    "list": Function(call=as_list),
     "lower": Function(call=lower),
     "reverse": Function(call=reverse),
     "round": Function(call=rounded, most=2),
@@ -331,7 +342,9 @@ FUNCTIONS: Final[dict[str, Function]] = {
     "endswith": Function(call=ends_with, least=2, most=2),
     "filter": Function(call=choose, most=2, names=_PICK),
     "get": Function(call=get, least=2, most=3),
+    "index_of": Function(call=index_of, least=2, most=2),
     "join": Function(call=join, most=2),
+    "last_index_of": Function(call=last_index_of, least=2, most=2),
     "map": Function(call=apply, most=2, names=_BY),
     "max": Function(call=largest, most=_MANY, names=_BY),
     "merge": Function(call=merge, most=_MANY),
@@ -341,6 +354,7 @@ FUNCTIONS: Final[dict[str, Function]] = {
     "sort": Function(call=sort, names=frozenset({"attribute", "reverse"})),
     "split": Function(call=split, most=2),
     "startswith": Function(call=starts_with, least=2, most=2),
+    "substring": Function(call=substring, least=2, most=3),
     "zip": Function(call=together, most=_MANY, names=frozenset({"pad"})),
 }
 """All pure functions by name; filters are the same ones."""

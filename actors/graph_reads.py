@@ -6,6 +6,7 @@ noted as read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -17,6 +18,8 @@ from .graph_shape import is_list, is_mapping
 from .graph_template import Template, expression_of
 from .limits import GRAPH_EXPRESSION_OVERHEAD_BYTES, GRAPH_EXPRESSIONS_BYTES_MAX
 
+_WORD: Final = re.compile(r"<%\s*([^\W\d]\w*)\s*%>")
+"""A word without brackets: a text in YAQL."""
 _MARKERS: Final = ("{{", "<%", "{%", "{#")
 BROKEN: Final = Template(None)
 """Stands for what could not be read; a definition with such a one is never run."""
@@ -54,6 +57,11 @@ class Reads:
             return Expression("false")
         if not isinstance(value, str) or not holds_expression(value):
             self.findings.error("bad_type", path, f"{shown(value)} is no condition; write '{{{{ succeeded() }}}}'")
+            return None
+        word = _WORD.fullmatch(value.strip())
+        if word is not None and word[1] not in ("true", "false"):
+            reason = f"the text {word[1]!r}, which is no condition; write <% {word[1]}() %> or <% ctx().{word[1]} %>"
+            self.findings.error("bad_type", path, f"{shown(value)} is {reason}")
             return None
         return self.expression(path, value)
 

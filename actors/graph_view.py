@@ -76,6 +76,8 @@ class View(msgspec.Struct, kw_only=True):
     """`item` or `item()`; `item('x')` and `item.x` by name where items have names."""
     items: Mapping[str, object] = {}
     """Parts of the item by name."""
+    each: object = msgspec.UNSET
+    """`each`: the element that `select` or `where` looks at."""
     statuses: Mapping[str, str] = {}
     """`task_status('name')`: of each task's latest activation; null where it has none."""
     attempt: int = 0

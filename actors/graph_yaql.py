@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple, NoReturn
 
+from .graph_foreign import FOREIGN
 from .graph_view import ExpressionInvalid, shown
+from .graph_yaql_names import ELEMENT, FUNCTIONS, ITERATORS, KINDS, LAMBDAS, SPECIAL, TRANSLATED
 from .limits import GRAPH_EXPRESSION_BYTES_MAX, GRAPH_EXPRESSION_DEPTH_MAX
 
 NOT_TRANSLATABLE: Final = "yaql_not_translatable"
@@ -32,57 +34,8 @@ _WRITTEN: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\
 _WORDS: Final = frozenset({"and", "or", "not", "in", "mod"})
 _CONSTANTS: Final = {"true": "true", "false": "false", "null": "none"}
 _COMPARISONS: Final = {"=": "==", "!=": "!=", "<": "<", ">": ">", "<=": "<=", ">=": ">=", "in": "in"}
+_PATH: Final = re.compile(r"each(?:\.[A-Za-z_][A-Za-z0-9_]*)+")
 _PLAIN_KEY: Final = re.compile(r"(?!(?:and|or|not|in|is|if|else)$)[A-Za-z_][A-Za-z0-9_]*")
-
-_FUNCTIONS: Final[dict[str, tuple[str, int, int]]] = {
-    "abs": ("abs", 1, 1),
-    "completed": ("completed", 0, 0),
-    "concat": ("concat", 1, 64),
-    "contains": ("contains", 2, 2),
-    "count": ("length", 1, 1),
-    "ctx": ("ctx", 0, 1),
-    "distinct": ("unique", 1, 1),
-    "endsWith": ("endswith", 2, 2),
-    "failed": ("failed", 0, 0),
-    "first": ("first", 1, 2),
-    "float": ("float", 1, 1),
-    "get": ("get", 2, 3),
-    "int": ("int", 1, 1),
-    "item": ("item", 0, 1),
-    "items": ("items", 1, 1),
-    "json": ("json", 1, 1),
-    "keys": ("keys", 1, 1),
-    "last": ("last", 1, 2),
-    "len": ("length", 1, 1),
-    "max": ("max", 1, 2),
-    "min": ("min", 1, 2),
-    "range": ("range", 1, 3),
-    "replace": ("replace", 3, 3),
-    "result": ("result", 0, 0),
-    "reverse": ("reverse", 1, 1),
-    "split": ("split", 1, 2),
-    "startsWith": ("startswith", 2, 2),
-    "str": ("string", 1, 1),
-    "succeeded": ("succeeded", 0, 0),
-    "task_status": ("task_status", 1, 1),
-    "toLower": ("lower", 1, 1),
-    "toUpper": ("upper", 1, 1),
-    "trim": ("trim", 1, 1),
-    "values": ("values", 1, 1),
-    "zip": ("zip", 1, 64),
-}
-"""YAQL's name: ours, and how many arguments have an exact translation; the value before a `.` is the first one."""
-
-_ITERATORS: Final = frozenset(
-    {"range", "zip", "keys", "values", "items", "distinct", "reverse", "select", "where", "orderBy"}
-)
-"""What `list(…)` takes apart into elements rather than puts into a list."""
-
-SPECIAL: Final = frozenset({"dict", "join", "list", "orderBy", "select", "set", "switch", "toList", "where"})
-"""Functions with a translation of their own shape."""
-
-TRANSLATED: Final = frozenset(_FUNCTIONS) | SPECIAL
-"""All functions of YAQL that have a translation."""
 
 
 class _Token(NamedTuple):
@@ -161,6 +114,7 @@ class _Parser:
         self._next = 0
         self._end = end
         self._depth = 0
+        self._elements = 0
 
     def whole(self) -> str:
         if not self._found:
@@ -240,11 +194,17 @@ class _Parser:
         return _Piece(f"({left.text} {_COMPARISONS[sign]} {right.text})")
 
     def _sum(self) -> _Piece:
-        text = self._product()
-        parts = [text.text]
+        found = [self._product()]
+        signs: list[str] = []
         while sign := self._take("+", "-"):
-            parts += [sign, self._product().text]
-        return text if len(parts) == 1 else _Piece(f"({' '.join(parts)})")
+            signs.append(sign)
+            found.append(self._product())
+        if not signs:
+            return found[0]
+        if any(piece.sort == "dict" for piece in found) and "-" not in signs:
+            return _Piece(f"merge({', '.join(piece.text for piece in found)})", "dict")
+        others = [f" {sign} {piece.text}" for sign, piece in zip(signs, found[1:], strict=True)]
+        return _Piece(f"({found[0].text}{''.join(others)})")
 
     def _product(self) -> _Piece:
         piece = self._sign()
@@ -274,7 +234,9 @@ class _Parser:
             if sign == "?.":
                 self._refuse("`?.` has no translation")
             if sign == "[":
+                outer, self._elements = self._elements, 0  # `$` would be the element of what is indexed
                 key = self._or()
+                self._elements = outer
                 self._expect("]")
                 piece = _Piece(f"{piece.text}[{key.text}]")
             else:
@@ -300,7 +262,10 @@ class _Parser:
         if token.sort == "call":
             return self._call(token.source[:-1], None)
         if token.sort == "lambda":
-            self._refuse("`$` is translated in `.select($.key)`, `.where($.key = value)` and `.orderBy($)` alone")
+            if token.source != "$" or not self._elements:
+                self._refuse("`$` is an element in select(), where() and the like alone; variables are ctx().name")
+            self._next += 1
+            return _Piece("each")
         if self._take("("):
             piece = self._or()
             self._expect(")")
@@ -313,7 +278,7 @@ class _Parser:
             self._fail(f"{shown(token.source)} was not expected here")
         self._next += 1
         if token.sort == "number":
-            return _Piece(token.source)
+            return _Piece(token.source, "number")
         if token.sort == "text":
             return _Piece(_quoted(self._unquoted(token)), "text")
         if token.source in _CONSTANTS:
@@ -353,16 +318,20 @@ class _Parser:
 
     def _call(self, name: str, value: _Piece | None) -> _Piece:
         self._next += 1
-        if value is not None and name in ("select", "where", "orderBy"):
+        if value is not None and name in LAMBDAS:
             return self._lambda(name, value)
         if name not in TRANSLATED:
             self._next -= 1
+            if name in FOREIGN:
+                self._fail(f"YAQL's function {name} has no translation: {FOREIGN[name]}", kind=NOT_TRANSLATABLE)
             self._refuse(f"YAQL's function {shown(name)} has no translation")
         found = [_Argument(value)] if value is not None else []
         found += self._arguments(")")
         if name == "list" and value is None:
             return self._list(found)
         if name == "dict" and value is None:
+            if len(found) == 1 and found[0].key is None:
+                return _Piece(f"from_items({found[0].value.text})", "dict")
             return self._dict(found)
         if name == "switch" and value is None:
             return self._switch(found)
@@ -372,28 +341,42 @@ class _Parser:
         plain = [each.value for each in found if each.key is None]
         if name in SPECIAL:
             return self._special(name, plain)
-        ours, least, most = _FUNCTIONS[name]
+        ours, least, most = FUNCTIONS[name]
         if not least <= len(plain) <= most:
             self._refuse(f"{name} with {len(plain)} arguments has no translation")
         given = [each.text for each in plain] + [f"pad={each.value.text}" for each in options]
         return _Piece(f"{ours}({', '.join(given)})", name)
 
     def _special(self, name: str, plain: list[_Piece]) -> _Piece:
-        if name == "toList" and len(plain) == 1:
-            return _Piece(plain[0].text)
-        if name == "set" and len(plain) == 3:
-            return _Piece(f"merge({plain[0].text}, {{{plain[1].text}: {plain[2].text}}})")
-        if name == "join" and len(plain) == 2:
-            values, separator = plain if plain[1].sort == "text" else plain[::-1]
-            if separator.sort == "text" and values.sort != "text":
-                return _Piece(f"join({values.text}, {separator.text})")
+        texts = [piece.text for piece in plain]
+        match name, len(plain):
+            case "toList", 1:
+                return _Piece(texts[0])
+            case "bool", 1:
+                return _Piece(f"(not (not {texts[0]}))")
+            case "set", 3:
+                return _Piece(f"merge({texts[0]}, {{{texts[1]}: {texts[2]}}})", "dict")
+            case "containsKey", 2:
+                return _Piece(f"({texts[1]} in {texts[0]})")
+            case "skip" | "limit" | "take", 2 if plain[1].sort == "number" and texts[1].isdigit():
+                return _Piece(f"{texts[0]}[{texts[1]}:]" if name == "skip" else f"{texts[0]}[:{texts[1]}]", name)
+            case _ if name in KINDS and len(plain) == 1 and plain[0].sort not in ITERATORS:
+                return _Piece(f"({texts[0]} is {KINDS[name]})")
+            case _ if name == "append" and len(plain) > 1:
+                return _Piece(f"({texts[0]} + [{', '.join(texts[1:])}])", name)
+            case "join", 2:
+                values, separator = plain if plain[1].sort == "text" else plain[::-1]
+                if separator.sort == "text" and values.sort != "text":
+                    return _Piece(f"join({values.text}, {separator.text})")
+            case _:
+                pass
         return self._refuse(f"{name} in this form has no translation")
 
     def _list(self, found: list[_Argument]) -> _Piece:
         parts = [each.value for each in found if each.key is None]
         if len(parts) != len(found):
             self._refuse("a list with names has no translation")
-        if not any(part.sort in _ITERATORS for part in parts):
+        if not any(part.sort in ITERATORS for part in parts):
             return _Piece(f"[{', '.join(part.text for part in parts)}]")
         if len(parts) == 1:
             return _Piece(parts[0].text)
@@ -402,8 +385,8 @@ class _Parser:
     def _dict(self, found: list[_Argument]) -> _Piece:
         pairs = [f"{each.key.text}: {each.value.text}" for each in found if each.key is not None]
         if len(pairs) != len(found):
-            self._refuse("dict() of a list of pairs has no translation")
-        return _Piece(f"{{{', '.join(pairs)}}}")
+            self._refuse("a dict takes key => value, or a list of pairs alone")
+        return _Piece(f"{{{', '.join(pairs)}}}", "dict")
 
     def _switch(self, found: list[_Argument]) -> _Piece:
         cases = [f"{each.value.text} if {each.key.text} else " for each in found if each.key is not None]
@@ -412,29 +395,21 @@ class _Parser:
         return _Piece(f"({''.join(cases)}none)")
 
     def _lambda(self, name: str, value: _Piece) -> _Piece:
-        """Translates `$`, `$.a.b` and `$.a = value` within the brackets."""
-        token = self._found[self._next] if self._next < len(self._found) else None
-        if token is None or token.source != "$":
-            self._refuse(f"{name} is translated for `$` alone")
-        self._next += 1
-        keys: list[str] = []
-        while self._take("."):
-            key = self._found[self._next] if self._next < len(self._found) else None
-            if key is None or key.sort != "name" or key.source in _WORDS:
-                self._refuse(f"{name} is translated for `$` and its keys alone")
-            keys.append(key.source)
-            self._next += 1
-        attribute = f"attribute={_quoted('.'.join(keys))}"
-        if name == "where" and keys and self._take("="):
-            other = self._sum()
-            self._expect(")")
-            return _Piece(f"filter({value.text}, {attribute}, equals={other.text})", name)
-        if not self._take(")"):
-            self._refuse(f"{name} is translated for `$` and its keys alone")
-        ours = {"select": "map", "where": "filter", "orderBy": "sort"}[name]
-        if keys:
-            return _Piece(f"{ours}({value.text}, {attribute})", name)
-        return _Piece(f"({value.text})" if name == "select" else f"{ours}({value.text})", name)
+        """Translates what is evaluated per element."""
+        self._elements += 1
+        found = self._arguments(")")
+        self._elements -= 1
+        if any(each.key is not None for each in found):
+            self._refuse(f"{name} with arguments by name has no translation")
+        bodies = [each.value.text for each in found]
+        if name == "orderBy" and bodies == ["each"]:
+            return _Piece(f"sort({value.text})", name)
+        if name == "orderBy" and len(bodies) == 1 and _PATH.fullmatch(bodies[0]):
+            return _Piece(f"sort({value.text}, attribute={_quoted(bodies[0].removeprefix('each.'))})", name)
+        if (name, len(bodies)) not in ELEMENT:
+            self._refuse(f"{name} in this form has no translation")
+        pattern, sort = ELEMENT[name, len(bodies)]
+        return _Piece(pattern.format(value.text, *bodies), sort)
 
 
 def _joined(parts: list[_Piece], sign: str) -> _Piece:

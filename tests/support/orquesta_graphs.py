@@ -241,6 +241,31 @@ tasks:
   b: {action: core.noop, next: [{do: [retry, c]}]}
   c: {action: core.noop}
 """,
+    "queries": """
+input: [machines, zones, tag, version: 1.4.2]
+vars:
+  - chosen: <% ctx().machines.where($.zone in ctx().zones and not $.off).select($.id) %>
+  - by_name: <% dict(ctx().machines.select([$.name, $])) %>
+  - labels: <% ctx().machines.select($.name + '@' + coalesce($.zone, nowhere)).join(', ') %>
+  - words: <% 'a, b ,c'.split(',').select($.trim()) %>
+  - disks: <% ctx().machines.selectMany($.disks).distinct() %>
+  - tagged: <% switch(isEmpty(ctx().tag) => none, true => ctx().tag) %>
+  - minor: <% ctx().version.substring(0, ctx().version.lastIndexOf('.')) %>
+  - options: <% dict(a => 1) + dict(b => ctx().tag) %>
+tasks:
+  stop:
+    with: id in <% ctx().chosen %>
+    action: machines.stop id=<% item(id) %> labels=<% ctx().labels %>
+    next:
+      - when: <% succeeded() and ctx().chosen.any() and result().all($.stopped) %>
+        publish: ids=<% result().select($.id) %> first=<% ctx().machines.first().get(name, 'none') %>
+        do: report
+      - when: <% failed() or result().where($.stopped = false).len() > 0 %>
+        do: [report, fail]
+  report:
+    action: core.echo
+    input: {message: "{{ ctx().machines | where(each.off) | select(each.name) | list | join(', ') }}"}
+""",
     "delay": "input: [d: 5]\ntasks: {a: {action: core.noop, delay: <% ctx().d %>, next: [{do: b}]}, b: {delay: 0}}",
     "items": """
 input: [xs, ys]

@@ -356,3 +356,13 @@ def test_any_data_is_checked_and_nothing_is_raised(value: dict[str, Any], form: 
             compile_graph(document)
     else:
         assert compile_graph(document).graph.tasks
+
+
+def test_a_word_without_brackets_is_no_condition() -> None:
+    """In YAQL `succeeded` is a text, and true; `true` is what it says."""
+    text = "tasks: {a: {next: [{when: <% succeeded %>, do: b}, {when: <% true %>, do: b}]}, b: null}"
+
+    found = check(parse(text, name="bare"))
+
+    assert [(problem.kind, problem.path) for problem in found] == [("bad_type", ("tasks", "a", "next", 0, "when"))]
+    assert "<% succeeded() %>" in found[0].message

@@ -13,7 +13,8 @@ from jetrun.actors.graph_expression import Budget, Expression, ExpressionError, 
 from jetrun.actors.graph_template import Template
 from jetrun.actors.graph_tests import TESTS
 from jetrun.actors.graph_values import is_equal
-from jetrun.actors.graph_yaql import TRANSLATED, translate
+from jetrun.actors.graph_yaql import translate
+from jetrun.actors.graph_yaql_names import TRANSLATED
 
 STEPS, SIZE = 2_000, 5_000
 JSON = st.recursive(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from jetrun.actors.graph_evaluate import NAMES
-from jetrun.actors.graph_expression import Budget, Expression, ExpressionError, View
+from jetrun.actors.graph_expression import Budget, Expression, ExpressionError, ExpressionInvalid, View
 from jetrun.actors.graph_functions import FUNCTIONS, SIMPLE
 from jetrun.actors.graph_tests import TESTS
-from jetrun.actors.graph_yaql import TRANSLATED
+from jetrun.actors.graph_yaql_names import TRANSLATED
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "expressions.md").read_text(encoding="utf-8")
 PEOPLE = [{"name": "B", "age": 3, "at": {"x": 1}, "on": True}, {"name": "A", "age": 2, "at": {"x": 2}, "on": False}]
@@ -35,6 +36,23 @@ EXAMPLES: list[tuple[str, object]] = [
     ("divide(7, 2) ~ divide(-7, 2) ~ divide(7.0, 2)", "3-43.5"),
     ("endswith('abc', 'bc') and not endswith('abc', 'b')", True),
     ("filter([0, 1, none, 2])", [1, 2]),
+    ("select([1, 2], each * 2)", [2, 4]),
+    (
+        "ctx.people | where(each.age > 2 and each.on) | select({'who': each.name, 'by': ctx.people | length})",
+        [{"who": "B", "by": 2}],
+    ),
+    ("select([[1, 2], [3]], where(each, each > 1))", [[2], [3]]),
+    ("select([{'a': 1}, {}], default(each.a, 0))", [1, 0]),
+    ("where([1, none, 0, 'x'], each)", [1, "x"]),
+    ("select([], each.nope)", []),
+    ("flatten([[1, [2]], 3, {'a': [4]}])", [1, 2, 3, {"a": [4]}]),
+    ("flatten([[1, [2]], 3], 1) ~ flatten([[1]], 0) ~ flatten([])", "[1,[2],3][[1]][]"),
+    ("from_items([['a', 1], ['b', 2], ['a', 3]])", {"a": 3, "b": 2}),
+    ("from_items(items({'a': 1}))", {"a": 1}),
+    ("is_blank(none) and is_blank('') and is_blank(' \\n ') and not is_blank('a')", True),
+    ("index_of('abc', 'c') ~ index_of('abc', 'z') ~ index_of([1, 2.0], 2) ~ index_of([], 1)", "2-11-1"),
+    ("last_index_of('a.b.c', '.') ~ last_index_of('a', 'b')", "3-1"),
+    ("substring('abcdef', 1, 2) ~ substring('abcdef', 4) ~ substring('abcdef', -2, 1) ~ substring('a', 5)", "bcefe"),
     ("filter(['a', ''], 'length')", ["a"]),
     ("filter(ctx.people, attribute='on')|map(attribute='name')", ["B"]),
     ("filter(ctx.people, attribute='at.x', equals=2)|length", 1),
@@ -49,6 +67,7 @@ EXAMPLES: list[tuple[str, object]] = [
     ("json('{\"a\": [1, 2.5, null]}')", {"a": [1, 2.5, None]}),
     ("keys({'b': 1, 'a': 2})", ["b", "a"]),
     ("values({'b': 1, 'a': 2})", [1, 2]),
+    ("list([1, 2]) | list", [1, 2]),
     ("len('abc') + length([1]) + {}|length", 4),
     ("lower('ÀB') ~ upper('àb')", "àbÀB"),
     ("map(ctx.people, attribute='at.x')", [1, 2]),
@@ -122,6 +141,8 @@ def test_every_function_has_an_example() -> None:
         "json('99999999999999999999999')",
         "json(1)",
         "length(1)",
+        "list('ab')",
+        "list({})",
         "map([1], 'upper')",
         "map([1])",
         "map([{}], attribute='a')",
@@ -152,6 +173,22 @@ def test_every_function_has_an_example() -> None:
         "zip([1], 2)",
         "get([], 'a')",
         "get({}, 1)",
+        "select('ab', each)",
+        "where({}, each)",
+        "select([1], each.a)",
+        "where([1, 'a'], each > 0)",
+        "from_items([1])",
+        "from_items([['a']])",
+        "from_items([[1, 2]])",
+        "flatten(1)",
+        "flatten([], 1.5)",
+        "index_of(1, 1)",
+        "index_of('a', 1)",
+        "last_index_of([1], 1)",
+        "substring('abc', -5)",
+        "substring('abc', 1.0)",
+        "is_blank(1)",
+        "is_blank([])",
         "[1] is even",
         "1 is empty",
     ],
@@ -179,3 +216,45 @@ def test_the_document_lists_every_name() -> None:
     assert listed == NAMES
     assert tests == {*TESTS, "defined", "undefined"}
     assert yaql == TRANSLATED
+
+
+@pytest.mark.parametrize("source", ["each", "each.a", "select([1], each) + each", "select(each, each)"])
+def test_each_is_known_within_a_query_alone(source: str) -> None:
+    with pytest.raises(ExpressionInvalid, match="each stands for an element"):
+        Expression(source).check()
+
+
+@pytest.mark.parametrize(
+    "source", ["select([1])", "where([1], each, 1)", "select([1], expression=each)", "[1] | select"]
+)
+def test_a_query_takes_a_list_and_an_expression(source: str) -> None:
+    with pytest.raises(ExpressionInvalid, match="takes a list and an expression of each"):
+        Expression(source).check()
+
+
+def test_a_query_leaves_what_it_sees_as_it_was() -> None:
+    assert value_of("select([[1], [2]], select(each, each + 1) + each)") == [[2, 1], [3, 2]]
+    assert msgspec.UNSET is VIEW.each
+
+
+def test_a_query_is_paid_for_before_it_begins() -> None:
+    budget = Budget(steps=50, size=100_000)
+
+    with pytest.raises(ExpressionError, match="more steps"):
+        Expression("range(30) | select(each + 1)").evaluate(VIEW, budget)
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("st2kv.system.x", "take the value as an input"),
+        ("_.x", r"variables are ctx\.name"),
+        ("task('a').result", "publish what is needed"),
+        ("ctx.text | from_json_string", r"use json\(\)"),
+        ("ctx.people | selectattr('on')", r"where\(list, each\.key\)"),
+        ("ctx.text | regex_match('a')", "no regular expressions"),
+    ],
+)
+def test_what_stackstorm_has_and_jetrun_has_not_names_what_to_use_instead(source: str, hint: str) -> None:
+    with pytest.raises(ExpressionInvalid, match=hint):
+        Expression(source).check()

@@ -117,6 +117,40 @@ def value_of(source: str) -> object:
         ("ctx().xs.contains(3)", True),
         ("switch(ctx().count > 5 => many, ctx().count > 0 => some, true => none)", "some"),
         ("switch(false => 1)", None),
+        ("ctx().xs.select($ + 1)", [4, 2, 3]),
+        ("ctx().xs.select(str($)).select($ + '!')", ["3!", "1!", "2!"]),
+        ("ctx().xs.where($ > 1 and $ < 3)", [2]),
+        ("ctx().people.where($.name != A).select([$.name, $.on])", [["B", True]]),
+        ("ctx().people.where(not $.on).select({who => $.name})", [{"who": "A"}]),
+        ("ctx().people.where($.name in list(A, C)).len()", 1),
+        ("ctx().people.select($.get(age, 7))", [7, 7]),
+        ("ctx().people.select(switch($.on => yes, true => no))", ["yes", "no"]),
+        ("dict(ctx().people.select([$.name, $.on]))", {"B": True, "A": False}),
+        ("ctx().people.toDict($.name).A.on", False),
+        ("ctx().people.toDict($.name, $.on)", {"B": True, "A": False}),
+        ("ctx().d.items().where($[0] = k).select($[0] + '=' + str($[1])).join(', ')", "k=5"),
+        ("'a, b ,c'.split(',').select(str($).trim())", ["a", "b", "c"]),
+        ("[[1, 2], [3]].select($.select($ * 2))", [[2, 4], [6]]),
+        ("[[1, 2], [3]].select($.where($ > 1))", [[2], [3]]),
+        ("[[1, [2]], 3].flatten()", [1, 2, 3]),
+        ("[1, [2, [3]]].selectMany($)", [1, 2, [3]]),
+        ("ctx().xs.any($ > 2) and not ctx().xs.any($ > 3) and [0].any() and not [].any()", True),
+        ("ctx().xs.all($ > 0) and not ctx().xs.all($ > 1) and [].all() and not [0, 1].all()", True),
+        ("ctx().xs.sum()", 6),
+        ("ctx().xs.append(4, a)", [3, 1, 2, 4, "a"]),
+        ("ctx().xs.skip(1) + ctx().xs.limit(1) + ctx().xs.take(9)", [1, 2, 3, 3, 1, 2]),
+        ("dict(a => 1, b => 2) + dict(b => 3)", {"a": 1, "b": 3}),
+        ("ctx().d.a + {c => 2}", {"b": 1, "c": 2}),
+        ("ctx().d.containsKey(k) and not ctx().d.containsKey(z)", True),
+        ("coalesce(null, ctx().none, 2)", 2),
+        ("coalesce(null)", None),
+        ("bool(ctx().xs) and bool('false') and not bool('') and not bool(null) and not bool(0)", True),
+        ("isEmpty(null) and isEmpty('') and isEmpty(' ') and not isEmpty(a)", True),
+        ("isString(a) and isInteger(1) and isNumber(1.5) and isBoolean(true) and isList([]) and isDict({})", True),
+        ("isString(null) or isInteger(1.0) or isInteger(true) or isNumber(true)", False),
+        ("'abcdef'.substring(1, 2) + 'abcdef'.substring(4) + 'abcdef'.substring(-2) + 'a'.substring(9)", "bcefef"),
+        ("'1.2.3'.substring(0, '1.2.3'.lastIndexOf('.'))", "1.2"),
+        ("'abc'.indexOf(c) + 'abc'.indexOf(z) + [1, 2].indexOf(2)", 2),
     ],
 )
 def test_what_orquesta_writes_means_the_same(source: str, value: object) -> None:
@@ -147,12 +181,27 @@ def test_translations_are_bracketed(source: str, translation: str) -> None:
     [
         "$",
         "$.x",
-        "ctx().xs.where($ > 1)",
-        "ctx().xs.select($ + 1)",
-        "ctx().xs.select($.a + 1)",
-        "ctx().people.where($.name = $.other)",
-        "ctx().people.where($.name != a)",
         "ctx().xs[$ > 1]",
+        "ctx().xs.select(ctx().xs[$])",
+        "ctx().xs.select($1)",
+        "ctx().xs.select($x)",
+        "ctx().xs.select(a => $)",
+        "ctx().xs.where($, $)",
+        "ctx().xs.orderBy($ + 1)",
+        "ctx().xs.orderBy($[0])",
+        "ctx().xs.toSet()",
+        "ctx().xs.skip(ctx().i)",
+        "ctx().xs.limit(-1)",
+        "ctx().xs.append()",
+        "ctx().xs.toDict()",
+        "isList(ctx().xs.select($))",
+        "isList(range(3))",
+        "any(ctx().xs)",
+        "select(ctx().xs, $)",
+        "let(a => 1) -> $.a",
+        "random(1, 2)",
+        "task(one).result",
+        "version_compare('1.0.0', '1.0.1')",
         "ctx()?.a",
         "'a' =~ 'b'",
         "'a' !~ 'b'",
@@ -163,13 +212,11 @@ def test_translations_are_bracketed(source: str, translation: str) -> None:
         "st2kv('system.x')",
         "regex('a').search(b)",
         "now()",
-        "ctx().xs.sum()",
         "let(a => 1)",
         "ctx().xs.aggregate($1 + $2)",
         "ctx().a.join(ctx().b)",
         "'a'.join('b')",
         "list(range(2), 1)",
-        "dict([[a, 1]])",
         "dict(a, 1)",
         "list(a => 1)",
         "result(1)",
@@ -218,6 +265,32 @@ def test_what_is_no_yaql_is_refused_with_its_place(source: str, column: int) -> 
 
     assert caught.value.kind == "expression_syntax"
     assert caught.value.column == column
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("st2kv('system.x')", "take the value as an input"),
+        ("task(one).result", "publish what is needed"),
+        ("regex('a').match(b)", "no regular expressions"),
+        ("from_json_string('1')", r"json\(\)"),
+        ("ctx().xs.select($) + $.x", r"variables are ctx\(\)"),
+    ],
+)
+def test_what_stackstorm_has_and_jetrun_has_not_names_what_to_use_instead(source: str, hint: str) -> None:
+    with pytest.raises(ExpressionInvalid, match=hint):
+        translate(f"<% {source} %>")
+
+
+def test_variables_within_a_query_are_known() -> None:
+    found = Expression("<% ctx(a).where($.x in ctx(b)).select($.y + ctx().c) %>")
+
+    assert found.variables == {"a", "b", "c"}
+
+
+def test_a_query_of_a_query_pays_for_every_element() -> None:
+    with pytest.raises(ExpressionError, match="more steps"):
+        value_of("range(100).select(range(100).select(range(100).select($ + 1)))")
 
 
 def test_private_variables_stay_private() -> None:
