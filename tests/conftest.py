@@ -40,9 +40,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return min((os.cpu_count() or 1) + 1, PROCESSES_MAX)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config) -> Shares | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Shares | None:
     """Tests are handed out in shares unless another way is chosen with `--dist`."""
-    return Shares(config) if config.getoption("dist") == "loadscope" else None
+    return Shares(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
