@@ -86,6 +86,8 @@ def fields_of(what: str, options: Options, *, step: Step[..., Any] | None = None
         fields["timeout"] = format_us(step.timeout_us)
     if step is not None and step.heartbeat_us:
         fields["heartbeat_timeout"] = format_us(step.heartbeat_us)
+    if step is not None and step.recovery is not None:
+        fields["max_recovery_attempts"] = step.recovery.attempts
     policy = None if step is None else step.retry
     if (retry := retry_data(what, options.retry, of_step=policy, endless=endless)) is not None:
         fields["retry"] = retry
@@ -177,7 +179,6 @@ def _refuse_untold(what: str, step: Step[..., Any]) -> None:
     for option in (
         "schedule_to_close" if step.schedule_to_close_us else "",
         "on_failure, a fallback" if step.has_fallback else "",
-        "recover_on_worker_loss or max_recovery_attempts" if step.recovery is not None else "",
     ):
         if option:
             raise DefinitionError(

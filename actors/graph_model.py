@@ -32,6 +32,8 @@ class StepAction(msgspec.Struct, frozen=True, kw_only=True, tag="step"):
     """Of one attempt; 0 for none."""
     heartbeat_us: int = 0
     """An attempt that says nothing for so long is given up; 0 for never."""
+    recovery_attempts: int | None = None
+    """Times that an attempt is run again after its worker was lost; None for the engine's default."""
 
 
 class ChildAction(msgspec.Struct, frozen=True, kw_only=True, tag="child"):

@@ -15,7 +15,7 @@ from .graph_problem import Path
 from .graph_reads import BROKEN, Reads, is_whole_expression
 from .graph_shape import is_list, is_mapping
 from .graph_template import Template
-from .limits import GRAPH_ITEMS_MAX, RETRIES_MAX
+from .limits import GRAPH_ITEMS_MAX, RECOVERY_ATTEMPTS_MAX, RETRIES_MAX
 
 ACTIONS: Final = ("action", "step", "workflow", "wait", "hook")
 """Of these a task has one at most."""
@@ -29,6 +29,7 @@ COMMON_FIELDS: Final = (
     "delay",
     "timeout",
     "heartbeat_timeout",
+    "max_recovery_attempts",
     "retry",
     "run_if",
     "on_failure",
@@ -36,6 +37,7 @@ COMMON_FIELDS: Final = (
 _BELONGS: Final = {
     "queue": ("action", "step"),
     "heartbeat_timeout": ("action", "step"),
+    "max_recovery_attempts": ("action", "step"),
     "app": ("workflow",),
     "timeout": ("action", "step", "workflow", "hook"),
     "input": ("action", "step", "workflow"),
@@ -147,7 +149,13 @@ def _step_of(fields: Fields, name: Template, given: Template) -> StepAction:
         input=given,
         timeout_us=fields.duration("timeout"),
         heartbeat_us=fields.duration("heartbeat_timeout"),
+        recovery_attempts=_recovery(fields),
     )
+
+
+def _recovery(fields: Fields) -> int | None:
+    name = "max_recovery_attempts"
+    return fields.whole(name, 0, low=0, high=RECOVERY_ATTEMPTS_MAX) if fields.has(name) else None
 
 
 def _input(fields: Fields) -> Template:

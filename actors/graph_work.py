@@ -134,7 +134,7 @@ async def _run_step(work: Work, action: StepAction) -> object:
 
 
 def _step_of(work: Work, action: StepAction, name: str) -> Step[..., Any]:
-    step = _named_step(name, action.queue, action.timeout_us, action.heartbeat_us)
+    step = _named_step(name, action.queue, action.timeout_us, action.heartbeat_us, action.recovery_attempts)
     if not work.activation.retries or work.is_last:
         return step
     made = step.options()
@@ -143,7 +143,9 @@ def _step_of(work: Work, action: StepAction, name: str) -> Step[..., Any]:
 
 
 @lru_cache(maxsize=1024)
-def _named_step(name: str, queue: str, timeout_us: int, heartbeat_us: int) -> Step[..., Any]:
+def _named_step(
+    name: str, queue: str, timeout_us: int, heartbeat_us: int, recovery_attempts: int | None
+) -> Step[..., Any]:
     """Makes a step of which nothing is known but its name; it takes and returns any JSON."""
 
     async def anything(*args: Any, **kwargs: Any) -> Any:
@@ -157,6 +159,7 @@ def _named_step(name: str, queue: str, timeout_us: int, heartbeat_us: int) -> St
             "max_retries": 0,
             "timeout": timeout_us / 1e6 if timeout_us else None,
             "heartbeat_timeout": heartbeat_us / 1e6 if heartbeat_us else None,
+            "max_recovery_attempts": recovery_attempts,
         },
     )
 

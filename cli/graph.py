@@ -133,6 +133,10 @@ def rerun(
         typer.Option("--task", metavar="TASK", help="Begin again from there; else from what has failed."),
     ] = None,
     run_id: Annotated[str | None, typer.Option("--run-id", help="The new run's id; else one is made up.")] = None,
+    workflow: Annotated[
+        str | None,
+        typer.Option(help="Under which; `jetrun-graph` where the registered graph is another one by now."),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the end and print the output as JSON.")] = False,
     json: Json = False,
 ) -> None:
@@ -144,7 +148,7 @@ def rerun(
     check_options(run_id, "existing")
     connection.run(
         context,
-        lambda connected: rerun_run(connected, run, tasks or [], run_id or new_run_id(), wait=wait),
+        lambda connected: rerun_run(connected, run, tasks or [], run_id or new_run_id(), workflow, wait=wait),
         is_json=json,
     )
 

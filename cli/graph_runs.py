@@ -62,9 +62,11 @@ async def show_run(connection: Connection, text: str) -> None:
         out.line(f"  {name} = {shown if len(shown) <= 200 else shown[:199] + '…'}")
 
 
-async def rerun_run(connection: Connection, text: str, tasks: list[str], run_id: str, *, wait: bool) -> None:
+async def rerun_run(
+    connection: Connection, text: str, tasks: list[str], run_id: str, workflow: str | None, *, wait: bool
+) -> None:
     """Starts a run that begins an ended one again."""
     key = await find_run(connection, text)
-    begun = await rerun_call(Session(connection.broker, connection.app), key, tasks)
+    begun = await rerun_call(Session(connection.broker, connection.app), key, tasks, workflow=workflow)
     call: Call[Any] = Call(begun.workflow, begun.args, begun.kwargs, msgspec.Raw)
     await start_run(connection, call, run_id, "existing", wait=wait)

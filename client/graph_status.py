@@ -57,12 +57,15 @@ async def graph_of(session: Session, key: RunKey) -> tuple[Graph, GraphStatus]:
     return history.graph, status
 
 
-async def rerun_call(session: Session, key: RunKey, tasks: Sequence[str]) -> Call[Any]:
+async def rerun_call(session: Session, key: RunKey, tasks: Sequence[str], *, workflow: str | None = None) -> Call[Any]:
     """Makes the start of a run that begins again where an ended one failed, or from these tasks.
+
+    Args:
+        workflow: Under which; the ended run's by default.
 
     Raises:
         NoRerun: The run has not ended, a task has never run, or there is nothing to begin with.
         NoGraph, BadLog: As `read_history` says.
     """
     carry: Carry = rerun_of(await read_history(session, key), tasks, run=key.run)
-    return Call(key.workflow, msgspec.json.encode([carry]), None, Any)
+    return Call(workflow or key.workflow, msgspec.json.encode([carry]), None, Any)

@@ -296,16 +296,18 @@ class RunHandle(Generic[R_co]):
         await self._find()
         return (await graph_of(self._session, self._key))[1]
 
-    async def rerun(self, *tasks: str, run_id: str) -> RunHandle[R_co]:
+    async def rerun(self, *tasks: str, run_id: str, workflow: str | None = None) -> RunHandle[R_co]:
         """Begins an ended graph run again, as a new run that takes over what need not be done anew; durable on return.
 
         Calling it again with the same id and tasks finds the run that the first call has started. The ended run's log is
         not touched. What a task has done downstream of those that begin again is done again. A registered graph whose
-        definition is another by now refuses: the new run fails at once, and says so.
+        definition is another by now refuses: the new run fails at once, and says so. Give `jetrun-graph` as the workflow
+        then: it runs under the definition that the ended run had.
 
         Args:
             tasks: From where; by default from the tasks that have failed, or were cancelled.
             run_id: The new run's id.
+            workflow: Under which it runs; that of the ended run by default.
 
         Raises:
             RunNotFound: There is no such run.
@@ -313,7 +315,7 @@ class RunHandle(Generic[R_co]):
             JetrunError: It is no graph's run, has not ended, a task has never begun in it, or none has failed.
         """
         await self._find()
-        call = await rerun_call(self._session, self._key, tasks)
+        call = await rerun_call(self._session, self._key, tasks, workflow=workflow)
         starting = Starting(self._session, call.workflow, run_id, call.args, call.kwargs)
         await starting.send(())
         return RunHandle(self._session, starting.key, self._result_type, mark=starting.mark)

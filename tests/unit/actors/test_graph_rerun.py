@@ -308,9 +308,12 @@ async def test_a_rerun_under_another_definition_is_refused(world: World) -> None
         tested._registry.workflows["flow"] = graph("tasks: {z: {action: wrong}}")
         ending = await ending_of(await again(run))
 
+        assert world.ran == []
+        as_it_was = await ending_of(await run.rerun(run_id="r3", workflow="jetrun-graph"))
+
     assert ending.error is not None
     assert "a run cannot be begun again as it was" in ending.error.message
-    assert world.ran == []
+    assert (as_it_was.status, world.ran) == ("succeeded", ["t3", "t6"])
 
 
 async def test_limits_count_what_was_before(world: World) -> None:
@@ -347,7 +350,9 @@ output: {n: "{{ ctx.n }}", x: "{{ ctx.x }}"}
     async with app(flow) as tested:
         run = await tested.client.start(flow.call(), run_id="r1")
         first = await ending_of(run)
-        second = await ending_of(await again(run))
+        rerun = await again(run)
+        second = await ending_of(rerun)
+        assert (await rerun.graph()).of == "r1"
         with pytest.raises(NoRerun, match=r"never begun in that run's link \d; an earlier one may"):
             await run.rerun("first", run_id="r3")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jetrun.actors.commands import RunStep
 from jetrun.client import testing
 from support.graph_steps import STEPS, code_of, ending_of, flaky, graph, never, ran, seconds_of, slow, story, wrong
 
@@ -210,3 +211,14 @@ async def test_a_retry_gets_input_evaluated_again_only_where_a_condition_decides
             seen[when] = [call.kwargs["what"] for call in tested.calls(wrong)]
 
     assert [*seen.values()] == [[1, 1], [1, 2]]
+
+
+async def test_recovery_is_what_the_task_says() -> None:
+    """What must not run twice is not run again after its worker was lost; in a graph, too."""
+    flow = graph("tasks: {a: {action: double x=1, max_recovery_attempts: 0}, b: {action: double x=2}}")
+    async with testing.app(flow, *STEPS) as app:
+        run = await app.client.start(flow.call(), run_id="r1")
+        await run.result()
+        commands = [command for record in await run.log() for command in record.commands]
+
+    assert [command.recoveries_max for command in commands if isinstance(command, RunStep)] == [1, 4]

@@ -73,8 +73,6 @@ def test_a_policy_that_is_no_data_is_refused(options: dict[str, Any], said: str)
     [
         {"schedule_to_close": "1h"},
         {"on_failure": None},
-        {"recover_on_worker_loss": False},
-        {"max_recovery_attempts": 1},
     ],
 )
 def test_an_option_that_no_graph_can_say_is_refused(options: dict[str, Any]) -> None:
@@ -83,6 +81,14 @@ def test_an_option_that_no_graph_can_say_is_refused(options: dict[str, Any]) -> 
         DefinitionError, match="which no graph can say; name the step by text, 'lint', to run it without"
     ):
         Graph("g").step(lint.options(**options))
+
+
+@pytest.mark.parametrize(
+    ("options", "attempts"), [({"recover_on_worker_loss": False}, 0), ({"max_recovery_attempts": 1}, 1)]
+)
+def test_recovery_goes_along(options: dict[str, Any], attempts: int) -> None:
+    """What must not run twice must not do so in a graph either."""
+    assert steps_of(Graph("g").step(lint.options(**options)))["lint"]["max_recovery_attempts"] == attempts
 
 
 @pytest.mark.parametrize(
