@@ -32,7 +32,7 @@ from .graph_builder import Graph
 from .graph_dropped import GraphDropped
 from .graph_problem import GraphInvalid
 from .graph_retry import GraphRetry
-from .graph_workflow import GraphWorkflow, load_graph
+from .graph_workflow import GraphWorkflow, graph_call, load_graph
 from .hook import HookStream, TypedHook, define_hook, hook, hook_stream
 from .hook_token import HookToken
 from .link import continue_as_new
@@ -96,6 +96,7 @@ __all__ = [
     "define_query",
     "define_update",
     "deprecate_patch",
+    "graph_call",
     "hook",
     "hook_stream",
     "info",

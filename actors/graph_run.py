@@ -59,7 +59,8 @@ class GraphRun:
         self._started_at_us: Final = begun_at_us or execution.started_at_us
         self._paused_us: Final = 0 if carry is None else carry.paused_us
         self._links: Final = 1 if carry is None else carry.links
-        self._origin: Final = ("", []) if carry is None else (carry.of, carry.start)
+        self._of: Final = "" if carry is None else carry.of
+        self._start: Final[list[str]] = [] if carry is None else carry.start
         """Of a rerun: the run that it begins again, and from where."""
         self._is_resumed: Final = carry is not None
         run = {"id": execution.key.run, "workflow": execution.key.workflow, "app": execution.app}
@@ -277,8 +278,7 @@ class GraphRun:
             links=self._links + 1,
             results=self._interpreter.results,
         )
-        of, start = self._origin
-        return msgspec.structs.replace(carry, of=of, start=start)
+        return msgspec.structs.replace(carry, of=self._of, start=self._start)
 
     def _resume(self) -> None:
         """Waits again for what an earlier link has waited for, and starts what that has held back."""

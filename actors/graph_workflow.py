@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,7 @@ from .graph_model import StepAction
 from .graph_run import run_graph
 from .names import check_token
 from .primitives import execution_of
-from .workflow import ENGINE_PREFIX, Workflow, WorkflowOptions
+from .workflow import ENGINE_PREFIX, Call, Workflow, WorkflowOptions
 
 GRAPH_WORKFLOW: Final = "jetrun-graph"
 """Whoever may start it may run any definition, with any step of the app: its starts are subjects of their own, for permissions."""
@@ -133,4 +134,29 @@ async def run_definition(
     return await run_graph(found, input or {}, start=start or (), is_named=True)
 
 
-GRAPHS: Final = Workflow(run_definition, name=GRAPH_WORKFLOW, options=WorkflowOptions())
+GRAPHS: Final[Workflow[..., Any]] = Workflow(run_definition, name=GRAPH_WORKFLOW, options=WorkflowOptions())
+
+
+def graph_call(
+    definition: str | bytes | dict[str, Any],
+    inputs: Mapping[str, object] | None = None,
+    *,
+    start: Iterable[str] = (),
+) -> Call[Any]:
+    """Binds a definition that no worker needs to know for `Client.start`: `client.start(graph_call(text, {"name": "ann"}), ...)`.
+
+    Args:
+        definition: A YAML or JSON text, or its data; checked here.
+        inputs: By name.
+        start: Tasks to begin with; the definition's own entry points by default.
+
+    Raises:
+        GraphInvalid: All that is wrong with the definition, each with its place.
+        InvalidValue: An input cannot become JSON.
+    """
+    found = Definition.of(definition)
+    _ = found.graph
+    given: dict[str, object] = {"definition": found.value, "input": dict(inputs or {})}
+    if listed := list(start):
+        given["start"] = listed
+    return GRAPHS.call(**given)

@@ -24,6 +24,7 @@ from ..actors.errors import (
     UpdateRefused,
 )
 from ..actors.events import Event
+from ..actors.graph_workflow import graph_call
 from ..actors.hook import TypedHook, define_hook
 from ..actors.hook_token import HookToken
 from ..actors.schedule_times import ScheduleSpec
@@ -81,4 +82,5 @@ __all__ = [
     "Worker",
     "call",
     "define_hook",
+    "graph_call",
 ]

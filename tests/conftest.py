@@ -11,6 +11,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -40,7 +41,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return min((os.cpu_count() or 1) + 1, PROCESSES_MAX)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Shares | None:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Shares | None:
     """Tests are handed out in shares unless another way is chosen with `--dist`."""
     return Shares(config, log) if config.getoption("dist") == "loadscope" else None
 

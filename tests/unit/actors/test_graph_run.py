@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from jetrun.actors import load_graph
+from jetrun.actors import GraphInvalid, graph_call, load_graph
 from jetrun.actors.commands import Advance
 from jetrun.actors.graph_workflow import GRAPHS
 from jetrun.client import testing
@@ -399,3 +399,17 @@ def test_a_workflow_needs_a_name() -> None:
 
     with pytest.raises(InvalidName):
         load_graph("tasks: {a: {wait: 1}}")
+
+
+async def test_a_definition_comes_with_its_start() -> None:
+    """No worker has to know it; what is wrong with it is said before anything is sent."""
+    text = "input: [n]\ntasks: {a: {action: 'double x={{ ctx.n }}', next: [{publish: [{r: '{{ result() }}'}]}]}}\noutput: [{r: '{{ ctx.r }}'}]"
+    async with testing.app(*STEPS) as app:
+        run = await app.client.start(graph_call(text, {"n": 4}), run_id="g-1")
+        assert await run.result() == {"r": 8}
+        assert (await (await app.client.start(graph_call(text, {"n": 1}, start=["a"]), run_id="g-2")).result()) == {
+            "r": 2
+        }
+
+    with pytest.raises(GraphInvalid, match="undefined_target"):
+        graph_call("tasks: {a: {next: [{do: nobody}]}}")
