@@ -34,7 +34,9 @@ from jetrun.actors.errors import ErrorInfo
 from jetrun.actors.messages import Body, Cancel, Hook, Pause, Resume, Terminate
 from support.hook_flows import counted, invited
 from support.limit_shapes import limits, no_luck
+from support.shape_answers import body_answers, body_fails
 
+from . import graph_logs
 from .talking_shapes import TALK, shelf
 
 
@@ -378,16 +380,6 @@ def plain(command: RunStep, attempt: int) -> object:
             return args[0]
 
 
-def _body_fails(command: RunStep, attempt: int) -> object:
-    if attempt == 1:
-        return ErrorInfo(type="UnknownStep", message="a worker of before the deploy", code="unknown_step")
-    return ErrorInfo(type="ValueError", message="no such order", bases=["Exception"])
-
-
-def _body_answers(command: RunStep, attempt: int) -> object:
-    return 8
-
-
 def _failing_first(command: RunStep, attempt: int) -> object:
     return ErrorInfo(type="OSError", message="no luck") if attempt < 3 else plain(command, attempt)
 
@@ -478,8 +470,8 @@ SHAPES: tuple[Shape, ...] = (
     ),
     Shape("talked_with", shelf, (3,), tuple(Input(*one) for one in TALK)),
     Shape("paused_and_cancelled", saga, ("o-1",), (Input(0.2, Pause()), Input(9, Cancel(reason="over")))),
-    Shape("not_durable", not_durable, (7,), answer=_body_answers),
-    Shape("not_durable_failing", not_durable, (7,), answer=_body_fails),
+    Shape("not_durable", not_durable, (7,), answer=body_answers),
+    Shape("not_durable_failing", not_durable, (7,), answer=body_fails),
     Shape("invited", invited, ("20s",), (_hook(0.5, "vote", _VOTES[0]), _hook(9, "other-vote", _VOTES[1]))),
     Shape(
         "invited_in_vain",
@@ -492,6 +484,12 @@ SHAPES: tuple[Shape, ...] = (
         "invited_late", invited, ("5s",), (_hook(4, "vote", {"ok": 1}), _hook(4.5, "vote", _VOTES[0])), _failing_first
     ),
     Shape("counted", counted, ("10s",), tuple(_hook(n / 2, "vote", _VOTES[n]) for n in range(6))),
+    Shape("graph_rounds", graph_logs.ROUNDS),
+    Shape("graph_rounds_cancelled", graph_logs.ROUNDS, (), (Input(3, Cancel(reason="enough")),)),
+    Shape("graph_parts", graph_logs.PARTS, answer=_failing_first),
+    Shape("graph_parts_in_vain", graph_logs.PARTS, answer=_failing_always),
+    Shape("graph_dependencies", graph_logs.DEPENDENCIES, (), (_hook(9, "answer", 1),)),
+    Shape("graph_dependencies_unasked", graph_logs.DEPENDENCIES, (), (Input(2, Pause()), Input(40, Resume()))),
     Shape(
         "invited_and_cancelled", invited, ("20s",), (_hook(0.1, "vote", _VOTES[0]), Input(0.2, Cancel(reason="off")))
     ),
