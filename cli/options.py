@@ -29,7 +29,10 @@ Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON lines.
 Modules: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        "--module", "-m", metavar="MODULE", help="Module with workflows and steps; repeatable; else those configured."
+        "--module",
+        "-m",
+        metavar="MODULE",
+        help="Module with workflows and steps, or file with a graph (.yaml, .json); repeatable; else those configured.",
     ),
 ]
 Run: TypeAlias = Annotated[

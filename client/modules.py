@@ -1,4 +1,6 @@
-"""Modules: finds the workflows and steps that a worker or command is to know, by the names of the modules that hold them."""
+"""Modules: finds the workflows and steps that a worker or command is to know, by the names of the modules that hold them,
+and graphs by the files of their definitions.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,13 @@ from pathlib import Path
 from typing import Final
 
 from ..actors import registry
+from ..actors.errors import JetrunError
+from ..actors.graph_definition import Definition
+from ..actors.graph_workflow import GraphWorkflow
+from ..actors.limits import GRAPH_DEFINITION_BYTES_MAX
 from ..actors.registry import RegistrationError, Registry
 
+_DOCUMENTS: Final = (".yaml", ".yml", ".json")
 _OURS: Final = (__file__, str(Path(registry.__file__).parent))
 
 
@@ -19,17 +26,39 @@ def load(modules: Sequence[str], folder: Path | None = None) -> Registry:
     """Imports the modules, as `python -m` would find them from here, and collects what is registered in them.
 
     Args:
+        modules: Names, and paths of graphs' definitions (`deploy.yaml`): those are registered under the names that they
+            give themselves, or their files'.
         folder: Where they are looked for first; the working directory if None.
 
     Raises:
         RegistrationError: One line: which module, what is wrong with it, and where.
     """
+    names = [module for module in modules if not module.endswith(_DOCUMENTS)]
     here = str(folder or Path.cwd())
     if here not in sys.path and (folder is not None or "" not in sys.path):
         sys.path.insert(0, here)
-    for module in modules:
+    for module in names:
         _import(module, here)
-    return Registry.of_modules(list(modules))
+    documents = [_graph(Path(here, module)) for module in modules if module.endswith(_DOCUMENTS)]
+    found = Registry.of_modules(names) if names or not documents else Registry(workflows={}, steps={})
+    for graph in documents:
+        found.add(graph)
+    return found
+
+
+def _graph(path: Path) -> GraphWorkflow:
+    """Makes a workflow of a definition in a file. Raises RegistrationError."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(GRAPH_DEFINITION_BYTES_MAX + 1)
+        definition = Definition.of(raw, name=path.stem)
+        given = definition.value.get("name")
+        name = given if isinstance(given, str) else path.stem
+        return GraphWorkflow(definition, name=name, module=str(path))
+    except OSError as error:
+        raise RegistrationError(f"graph {path}: {error.strerror}") from error
+    except JetrunError as error:
+        raise RegistrationError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def _import(module: str, here: str) -> None:

@@ -87,3 +87,41 @@ def test_a_path_is_told_apart_from_a_name() -> None:
     """`-m shop/flows.py` is answered with the name to use."""
     with pytest.raises(RegistrationError, match=r"is a path; name it as in an import: shop\.flows"):
         load(["shop/flows.py"])
+
+
+def test_a_graph_is_loaded_from_its_file(here: Path) -> None:
+    """Teams that write documents need no Python for them; a graph has the name that it gives itself, or its file's."""
+    (here / "flows.py").write_text(FLOWS)
+    (here / "night-shift.yaml").write_text("tasks: {a: {action: charge, queue: slow}}")
+    (here / "other.json").write_text('{"name": "day-shift", "steps": {"charge": {}}}')
+
+    registry = load(["flows", "night-shift.yaml", "other.json"])
+
+    assert sorted(registry.workflows) == ["day-shift", "night-shift", "order"]
+    assert registry.queues == ["default", "slow"]
+    assert sorted(load(["night-shift.yaml"]).workflows) == ["night-shift"]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("tasks: {a: {next: [{do: b}]}}", "1:25: undefined_target at tasks.a.next[0].do: there is no task 'b'"),
+        ("tasks: [", "yaml_syntax"),
+        ("name: a b\ntasks: {a: null}", "a b"),
+    ],
+)
+def test_a_graph_that_is_not_valid_is_one_clear_line(here: Path, text: str, complaint: str) -> None:
+    """The file, the place, and what is wrong there."""
+    (here / "bad.yaml").write_text(text)
+
+    with pytest.raises(RegistrationError) as caught:
+        load(["bad.yaml"])
+
+    assert complaint in str(caught.value)
+    assert str(here / "bad.yaml") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_graph_that_is_not_there_is_named(here: Path) -> None:
+    with pytest.raises(RegistrationError, match=r"graph .*nowhere\.yaml: No such file or directory"):
+        load(["nowhere.yaml"])
