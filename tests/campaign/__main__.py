@@ -1,13 +1,19 @@
-"""`python -m tests.campaign`: 300 runs under kill -9 for a minute, then the audit. Exit code 1 where an invariant is broken."""
+"""`python -m tests.campaign`: 300 runs under kill -9 for a minute, then the audit.
+
+Exit code 1 where an invariant is broken, 2 where the campaign itself failed. Whatever happens, its processes end with it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
+import traceback
+from collections.abc import Coroutine
 from random import Random
 
-from .campaign import Options, run_campaign
+from .campaign import Ending, Options, run_campaign
 from .faults import Disturb
 from .folder import Folder
 from .kills import kill_actors, kill_server, kill_steps
@@ -25,6 +31,9 @@ WAYS: dict[str, Disturb] = {
     "restarts": restart_server,
 }
 SEEDS = 1_000_000
+
+FAILED_ITSELF = 2
+INTERRUPTED = 130
 
 
 def main() -> int:
@@ -67,10 +76,26 @@ def main() -> int:
             f"--kinds {','.join(kinds)} --workers {given.workers} --lease {given.lease:g}"
             + (f" --only {given.only}" if given.only else ""),
         )
-        ending = asyncio.run(run_campaign(options, plans, rng))
+        try:
+            ending = asyncio.run(_until_told(run_campaign(options, plans, rng)))
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            return INTERRUPTED
+        except Exception:
+            folder.is_wanted = True
+            traceback.print_exc()
+            print(f"THE CAMPAIGN ITSELF FAILED, which says nothing of the engine; its folder is {folder.path}")
+            print(f"again: {options.command}", flush=True)
+            return FAILED_ITSELF
         folder.is_wanted |= not ending.is_clean
     print(ending.report, flush=True)
     return 0 if ending.is_clean else 1
+
+
+async def _until_told(campaign: Coroutine[object, object, Ending]) -> Ending:
+    """SIGTERM ends a campaign as Ctrl-C does: with all its processes."""
+    task = asyncio.ensure_future(campaign)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 if __name__ == "__main__":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -70,52 +72,48 @@ async def run_campaign(options: Options, plans: Sequence[Plan], rng: Random) -> 
     effects, bell = folder / "effects.jsonl", folder / "bell"
     with EmbeddedServer.start(folder / "nats") as server:
         await _provision(server.url, app, options.lease_s)
-        crew = Crew(
-            server.url, app.name, folder, actors=options.workers, steps=options.workers, env=environment(effects, bell)
-        )
-        watch = await Watch.open(server.url, app, rng, bell)
-        broker = await JetStream.connect(server.url, name="campaign")
-        try:
-            await crew.start()
-            sender = Sender(broker, app, rng, on_sending=watch.on_sending)
-            faults = FaultLog()
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(sender.send, plans)
-                await disturb(Scene(crew, server, watch), faults, rng, options.seconds, options.ways)
-            began = time.monotonic()
-            keys = [plan.key for plan in plans if plan.letters[0].id in sender.acked]
-            is_quiet = await wait_quiet(broker, app, keys, at_most_s=options.quiet_s)
-            quiet_s = time.monotonic() - began
-            remains = await read_remains(broker, app)
-            told = await ask_results(server.url, app, [k for k, log in remains.logs.items() if log.outcome is not None])
-            answers = await ask_updates(server.url, app, plans, sender.acked)
-            sender.save(folder / "sent.jsonl")
-            faults.save(folder / "faults.jsonl")
-            case = Case(
-                app=app.name,
-                plans={plan.key: plan for plan in plans},
-                tries=sender.tries,
-                acked=sender.acked,
-                faults=faults.done,
-                lines=read_lines(effects),
-                remains=remains,
-                results=watch.results,
-                queued=watch.queued,
-                deaths=faults.deaths,
-                lease_us=int(options.lease_s * 1e6),
-                told=told,
-                answers=answers,
-            )
-            findings = check_all(
-                case, [*RUN_INVARIANTS, *LOG_INVARIANTS, *GRAPH_INVARIANTS, *SCHEDULE_INVARIANTS, *STEP_INVARIANTS]
-            )
-            is_clean = is_quiet and not any(finding.violations for finding in findings)
-            if not is_clean:
-                await _dump(broker, app, folder, case, plans, [text for f in findings for text in f.violations])
-        finally:
-            await watch.close()
-            await broker.close()
-            crew.close()
+        env = environment(effects, bell)
+        crew = Crew(server.url, app.name, folder, actors=options.workers, steps=options.workers, env=env)
+        async with _listening(server.url, app, rng, bell) as (watch, broker):
+            with crew:
+                await crew.start()
+                sender = Sender(broker, app, rng, on_sending=watch.on_sending)
+                scene, faults = Scene(crew, server, watch, anyio.Lock()), FaultLog()
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(sender.send, plans)
+                    await disturb(scene, faults, rng, options.seconds, options.ways)
+                began = time.monotonic()
+                keys = [plan.key for plan in plans if plan.letters[0].id in sender.acked]
+                is_quiet = await wait_quiet(broker, app, keys, at_most_s=options.quiet_s)
+                quiet_s = time.monotonic() - began
+                remains = await read_remains(broker, app)
+                told = await ask_results(
+                    server.url, app, [k for k, log in remains.logs.items() if log.outcome is not None]
+                )
+                answers = await ask_updates(server.url, app, plans, sender.acked)
+                sender.save(folder / "sent.jsonl")
+                faults.save(folder / "faults.jsonl")
+                case = Case(
+                    app=app.name,
+                    plans={plan.key: plan for plan in plans},
+                    tries=sender.tries,
+                    acked=sender.acked,
+                    faults=faults.done,
+                    lines=read_lines(effects),
+                    remains=remains,
+                    results=watch.results,
+                    queued=watch.queued,
+                    deaths=faults.deaths,
+                    lease_us=int(options.lease_s * 1e6),
+                    told=told,
+                    answers=answers,
+                )
+                findings = check_all(
+                    case, [*RUN_INVARIANTS, *LOG_INVARIANTS, *GRAPH_INVARIANTS, *SCHEDULE_INVARIANTS, *STEP_INVARIANTS]
+                )
+                is_clean = is_quiet and not any(finding.violations for finding in findings)
+                if not is_clean:
+                    await _dump(broker, app, folder, case, plans, [text for f in findings for text in f.violations])
     figures = Figures(
         seed=options.seed,
         seconds=options.seconds,
@@ -128,6 +126,22 @@ async def run_campaign(options: Options, plans: Sequence[Plan], rng: Random) -> 
         heard=dict(watch.heard),
     )
     return Ending(report(case, findings, figures), is_clean, figures.refused_appends)
+
+
+@asynccontextmanager
+async def _listening(url: str, app: App, rng: Random, bell: Path) -> AsyncGenerator[tuple[Watch, JetStream]]:
+    """Yields the campaign's own connections. That one of them is cut when it is closed is nobody's fault."""
+    watch = await Watch.open(url, app, rng, bell)
+    try:
+        broker = await JetStream.connect(url, name="campaign")
+        try:
+            yield watch, broker
+        finally:
+            with contextlib.suppress(OSError):
+                await broker.close()
+    finally:
+        with contextlib.suppress(OSError):
+            await watch.close()
 
 
 def _log_to(path: Path) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 import anyio
 
@@ -20,6 +21,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent.parent
 MODULES: Final = [f"tests.campaign.{name}" for name in ("flows", "graph_definitions", "worker_bounds")]
 READY_S: Final = 60.0
 STOP_S: Final = 40.0
+ENDED_S: Final = 90.0
+"""Of one who may be paused when told to end, for longer than its lease."""
+
 POLL_S: Final = 0.02
 
 _READY: Final = re.compile(r"^ready: \w+ worker (\S+)", re.MULTILINE)
@@ -37,9 +41,8 @@ class Worker:
         self.kind: Kind = kind
         self._env = {**os.environ, **env}
         self._folder = folder
-        self._lives = 0
         self._output = folder / f"{self.name}.0.txt"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
         note = ["--crash-note", str(folder / f"{self.name}.note")] if kind == "actors" else []
         where = ["--url", url, "--app", app]
         modules = [word for module in MODULES for word in ("-m", module)]
@@ -48,10 +51,9 @@ class Worker:
 
     def start(self) -> None:
         """Starts a worker here, with a new file for its output."""
-        self._lives += 1
-        self._output = self._folder / f"{self.name}.{self._lives}.txt"
+        self._output = self._folder / f"{self.name}.{self.life + 1}.txt"
         with self._output.open("wb") as output:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -60,6 +62,7 @@ class Worker:
                 cwd=ROOT,
                 start_new_session=True,
             )
+        self._processes.append(process)
 
     @property
     def worker_id(self) -> str:
@@ -77,18 +80,22 @@ class Worker:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def life(self) -> int:
+        """Which of those who have worked here is the present one, counted from 1."""
+        return len(self._processes)
+
+    @property
+    def _process(self) -> subprocess.Popen[bytes] | None:
+        return self._processes[-1] if self._processes else None
+
     def output(self) -> str:
         """Reads what the present worker has said."""
         return self._output.read_text(errors="replace") if self._output.exists() else ""
 
-    async def wait_ready(self, timeout_s: float = READY_S) -> str:
-        """Waits until it serves and returns its id."""
-        with anyio.fail_after(timeout_s):
-            while not self.worker_id:
-                if not self.is_running:
-                    raise AssertionError(f"{self.name} has ended:\n{self.output()[-3000:]}")
-                await anyio.sleep(POLL_S)
-        return self.worker_id
+    @property
+    def is_serving(self) -> bool:
+        return self.is_running and bool(self.worker_id)
 
     def kill(self) -> None:
         """kill -9. The supervisor of an actor worker ends with it."""
@@ -112,10 +119,9 @@ class Worker:
         if self._process is not None:
             self._process.terminate()
 
-    async def wait_ended(self, timeout_s: float = STOP_S) -> int:
-        """Waits for its end and returns the exit code."""
-        process = self._process
-        assert process is not None, "was started"
+    async def wait_ended(self, life: int, timeout_s: float = ENDED_S) -> int:
+        """Waits for the end of one who works or has worked here, and returns the exit code."""
+        process = self._processes[life - 1]
         with anyio.fail_after(timeout_s):
             while process.poll() is None:
                 await anyio.sleep(0.01)
@@ -130,8 +136,19 @@ class Worker:
         try:
             process.wait(STOP_S)
         except subprocess.TimeoutExpired:
+            self._end_group(process)
+
+    def end(self) -> None:
+        """Ends at once whoever works or has worked here, with all that they have started. Idempotent."""
+        for process in self._processes:
+            if process.returncode is None:
+                self._end_group(process)
+
+    @staticmethod
+    def _end_group(process: subprocess.Popen[bytes]) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()
 
 
 class Crew:
@@ -147,6 +164,15 @@ class Crew:
             *(Worker("actors", number, url, app, folder, env) for number in range(actors)),
             *(Worker("steps", number, url, app, folder, env) for number in range(steps)),
         ]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.end()
 
     def of(self, kind: Kind) -> list[Worker]:
         """Lists the workers of a kind."""
@@ -164,21 +190,38 @@ class Crew:
 
     async def wait_ready(self, timeout_s: float = READY_S) -> None:
         """Waits until all serve; somebody else starts those again that end."""
-        with anyio.fail_after(timeout_s):
-            while not all(worker.is_running and worker.worker_id for worker in self.workers):
-                await anyio.sleep(POLL_S)
+        await wait_serving(self.workers, timeout_s)
 
     def close(self) -> None:
-        """Asks all to drain, then ends those that do not."""
+        """Asks all to drain, then ends those that do not; interrupted, it ends them at once."""
+        try:
+            for worker in self.workers:
+                worker.terminate()
+            for worker in self.workers:
+                worker.close()
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """Ends all at once. Idempotent."""
         for worker in self.workers:
-            worker.terminate()
-        for worker in self.workers:
-            worker.close()
+            worker.end()
 
     def count(self, event: str) -> int:
         """Counts how often an event is in the outputs, those of dead workers included."""
         line = re.compile(rf"^\S+ \w+ +{re.escape(event)}( |$)", re.MULTILINE)
         return sum(len(line.findall(path.read_text(errors="replace"))) for path in self.folder.glob("*.txt"))
+
+
+async def wait_serving(workers: Sequence[Worker], timeout_s: float = READY_S) -> None:
+    """Waits until these serve; somebody else starts those again that end."""
+    with anyio.move_on_after(timeout_s):
+        while not all(worker.is_serving for worker in workers):
+            await anyio.sleep(POLL_S)
+        return
+    late = [worker for worker in workers if not worker.is_serving]
+    words = "\n".join(f"{worker.name} (running: {worker.is_running}):\n{worker.output()[-1500:]}" for worker in late)
+    raise TimeoutError(f"not up within {timeout_s:g} s: {words}")
 
 
 def pid_of(worker_id: str) -> int:

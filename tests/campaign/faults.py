@@ -41,6 +41,8 @@ class Scene(NamedTuple):
     crew: Crew
     server: EmbeddedServer
     watch: Watch
+    server_turn: anyio.Lock
+    """Held by whoever stops or starts the server: it cannot be done twice at a time."""
 
 
 class FaultLog:
@@ -103,11 +105,18 @@ async def _watch_deaths(crew: Crew, faults: FaultLog) -> None:
         faults.note_deaths(crew)
 
 
-async def replace(scene: Scene, faults: FaultLog, worker: Worker, after_s: float) -> int:
-    """Waits for the end of a worker that was killed or told, starts another, and returns the exit code."""
-    code = await worker.wait_ended()
+async def replace(scene: Scene, faults: FaultLog, worker: Worker, life: int, after_s: float) -> int:
+    """Waits for the end of a worker that was killed or told, starts another, and returns the exit code.
+
+    Two faults may hit one worker; whoever comes second finds another in its place, and lets that one be.
+
+    Args:
+        life: The worker's at the time of the fault.
+    """
+    code = await worker.wait_ended(life)
     await anyio.sleep(after_s)
-    worker.start()
+    if worker.life == life:
+        worker.start()
     faults.settle([worker])
     return code
 

@@ -9,9 +9,9 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from .crew import now_us, strike
+from .crew import Worker, now_us, strike
 from .faults import Fault, FaultLog, Scene, replace
-from .watch import WINDOWS, Kind, Shot, Window
+from .watch import WINDOWS, Fire, Kind, Shot, Window
 
 KILLS_PER_MINUTE: Final = 25
 """Of each kind; some find nobody to kill and do not count."""
@@ -33,13 +33,18 @@ async def kill_steps(scene: Scene, faults: FaultLog, rng: Random, seconds: float
 
 async def kill_server(scene: Scene, faults: FaultLog, rng: Random, seconds: float) -> None:
     """Kills the server and starts it again at once, or half a second later."""
+
+    def fire(_pid: int) -> bool:
+        return not scene.server_turn.locked() and strike(scene.server.pid)
+
     async for left_s in _moments(rng, seconds):
-        shot = await _aim("server", scene, rng, left_s)
-        at_us, pid = now_us() if shot is None else shot.at_us, scene.server.pid
-        if shot is None:
-            strike(pid)
-        await anyio.sleep(rng.uniform(0, DOWN_S))
-        await anyio.to_thread.run_sync(scene.server.restart)
+        shot = await _aim("server", scene, rng, left_s, fire)
+        async with scene.server_turn:
+            at_us, pid = now_us() if shot is None else shot.at_us, scene.server.pid
+            if shot is None:
+                strike(pid)
+            await anyio.sleep(rng.uniform(0, DOWN_S))
+            await anyio.to_thread.run_sync(scene.server.restart)
         faults.note(_kill("server", pid, at_us, shot, until_us=now_us()))
 
 
@@ -47,9 +52,8 @@ async def _kill_workers(kind: Kind, scene: Scene, faults: FaultLog, rng: Random,
     workers = [worker for worker in scene.crew.workers if worker.kind == kind]
     async for left_s in _moments(rng, seconds):
         faults.expect(workers)
-        shot = await _aim(kind, scene, rng, left_s)
-        worker = rng.choice(workers) if shot is None else scene.crew.by_pid(shot.pid)
-        assert worker is not None, "who was shot was one of ours"
+        shot, hit = await _aim_at_workers(kind, scene, rng, left_s)
+        worker, life = hit or _life_of(rng.choice(workers))
         faults.settle(other for other in workers if other is not worker)
         if shot is None and not worker.is_running:
             faults.settle([worker])
@@ -59,20 +63,35 @@ async def _kill_workers(kind: Kind, scene: Scene, faults: FaultLog, rng: Random,
             worker.kill()
         scene.watch.forget(pid)
         faults.note(_kill(kind, pid, at_us, shot))
-        await replace(scene, faults, worker, rng.uniform(0, DOWN_S))
+        await replace(scene, faults, worker, life, rng.uniform(0, DOWN_S))
 
 
-async def _aim(kind: Kind, scene: Scene, rng: Random, left_s: float) -> Shot | None:
-    if rng.random() >= AIMED_SHARE:
-        return None
-    window = Window(rng.choice(WINDOWS[kind]), kind)
+async def _aim_at_workers(
+    kind: Kind, scene: Scene, rng: Random, left_s: float
+) -> tuple[Shot | None, tuple[Worker, int] | None]:
+    """Aims, and tells who was hit: a moment later, somebody else may work there."""
+    hit: list[tuple[Worker, int]] = []
 
     def fire(pid: int) -> bool:
-        if kind == "actors" and window.name in ("begin", "end") and scene.crew.by_pid(pid) is None:
-            return False  # an inline step that was owed, of a worker that is taking over and has not said who it is
-        return strike(pid or scene.server.pid)
+        worker = scene.crew.by_pid(pid)
+        # Nobody's: of a worker that is taking over and has not said who it is, or of one that is gone and replaced.
+        if worker is None or not worker.is_running or not strike(pid):
+            return False
+        hit.append(_life_of(worker))
+        return True
 
-    return await scene.watch.shoot(window, fire, within_s=min(AIM_S, left_s))
+    shot = await _aim(kind, scene, rng, left_s, fire)
+    return shot, hit[0] if hit else None
+
+
+def _life_of(worker: Worker) -> tuple[Worker, int]:
+    return worker, worker.life
+
+
+async def _aim(kind: Kind, scene: Scene, rng: Random, left_s: float, fire: Fire) -> Shot | None:
+    if rng.random() >= AIMED_SHARE:
+        return None
+    return await scene.watch.shoot(Window(rng.choice(WINDOWS[kind]), kind), fire, within_s=min(AIM_S, left_s))
 
 
 async def _moments(rng: Random, seconds: float) -> AsyncGenerator[float, None]:

@@ -281,9 +281,10 @@ def nobody_died(case: Case) -> list[str]:
 
 
 def drained_well(case: Case) -> list[str]:
-    return [
-        f"{f.kind} {f.pid} ended with code {f.code} when told to" for f in case.faults if f.what == "drain" and f.code
-    ]
+    """Of who was killed while it drained, nothing can be said."""
+    killed = {fault.pid for fault in case.faults if fault.what == "kill"}
+    drains = [fault for fault in case.faults if fault.what == "drain" and fault.pid not in killed]
+    return [f"{fault.kind} {fault.pid} ended with code {fault.code} when told to" for fault in drains if fault.code]
 
 
 def dead_for_a_reason(case: Case) -> list[str]:

@@ -10,7 +10,7 @@ import anyio.to_thread
 
 from jetrun.actors.limits import MAIL_ACK_WAIT_S
 
-from .crew import now_us
+from .crew import now_us, wait_serving
 from .faults import Fault, FaultLog, Scene, pause_of, replace
 from .watch import Window
 
@@ -34,8 +34,10 @@ async def pause_actors(scene: Scene, faults: FaultLog, rng: Random, seconds: flo
         if not pid or not worker.is_running:
             continue
         worker.pause()
-        await anyio.sleep(rng.uniform(1.0, BEYOND_LEASE_S + 1))
-        worker.resume()
+        try:
+            await anyio.sleep(rng.uniform(1.0, BEYOND_LEASE_S + 1))
+        finally:
+            worker.resume()
         faults.note(pause_of(worker, pid, at_us))
 
 
@@ -60,14 +62,14 @@ async def drain_workers(scene: Scene, faults: FaultLog, rng: Random, seconds: fl
     until = anyio.current_time() + seconds
     while anyio.current_time() < until:
         for worker in rng.sample(scene.crew.workers, len(scene.crew.workers)):
-            pid, at_us = worker.pid, now_us()
-            if not pid:
-                continue
+            # Who does not serve has been killed a moment ago, and the next one is on its way.
+            await wait_serving([worker])
+            pid, at_us, life = worker.pid, now_us(), worker.life
             faults.expect([worker])
             worker.terminate()
-            code = await replace(scene, faults, worker, 0.0)
+            code = await replace(scene, faults, worker, life, 0.0)
             faults.note(Fault(kind=worker.kind, what="drain", pid=pid, at_us=at_us, until_us=now_us(), code=code))
-            await worker.wait_ready()
+            await wait_serving([worker])
             await anyio.sleep(rng.uniform(0.2, DRAIN_GAP_S))
 
 
@@ -76,8 +78,9 @@ async def restart_server(scene: Scene, faults: FaultLog, rng: Random, seconds: f
     until = anyio.current_time() + seconds
     while anyio.current_time() < until:
         await anyio.sleep(rng.uniform(1.0, 4.0))
-        pid, at_us = scene.server.pid, now_us()
-        await anyio.to_thread.run_sync(scene.server.restart)
+        async with scene.server_turn:
+            pid, at_us = scene.server.pid, now_us()
+            await anyio.to_thread.run_sync(scene.server.restart)
         faults.note(Fault(kind="server", what="restart", pid=pid, at_us=at_us, until_us=now_us()))
 
 

@@ -257,9 +257,10 @@ def _join_again(arrive: Any) -> Any:
     return mutant
 
 
-def _last_to_arrive(_merged: Any) -> Any:
-    def mutant(scope: Scope, other: Scope) -> Scope:
-        return Scope({**scope.values, **other.values}, {**scope.versions, **other.versions})
+def _last_to_arrive(_absorb: Any) -> Any:
+    def mutant(scope: Scope, other: Scope) -> None:
+        scope.values.update(other.values)
+        scope.versions.update(other.versions)
 
     return mutant
 
@@ -331,7 +332,7 @@ MUTANTS = [
     Mutant("schedules do not look at what is under way", schedule_run, "admit", _always("start")),
     Mutant("schedules do not pause", schedule_run._Keeper, "_follow", _ignore_pauses),
     Mutant("a join begins again for who comes late", GraphFold, "_arrive", _join_again),
-    Mutant("at a join the last to arrive overwrites", Scope, "merged", _last_to_arrive),
+    Mutant("at a join the last to arrive overwrites", Scope, "absorb", _last_to_arrive),
     Mutant("a graph run goes on under today's definition", GraphRun, "_logged_definition", _always(None)),
     Mutant("moves are decided anew on replay", GraphRun, "_moved", _decide_anew),
     Mutant("results of items are forgotten on replay", Interpreter, "replay", _without_results),
