@@ -10,11 +10,14 @@ from jetrun.actors.names import RunKey
 from jetrun.actors.records import record_hash
 
 from .audit import Case, Invariant
-from .run_logs import RunLog, ids_of
+from .run_logs import Entry, RunLog, ids_of
 from .shapes import judge_of
 
 RECORDS_PER_MESSAGE_MAX = 3
 RECORDS_BASE = 30
+
+KNOWN_FOR_EVER = frozenset({"start", "hook", "update", "cancel", "terminate", "pause", "resume"})
+"""Verbs whose repetition a run recognises however often it has continued as new."""
 
 
 def asked_for(case: Case) -> list[str]:
@@ -119,14 +122,23 @@ def nothing_after_end(case: Case) -> list[str]:
 
 
 def applied_once(case: Case) -> list[str]:
-    """No delivery is folded twice, and no intent."""
+    """No delivery is folded twice, and no intent. Results and ticks are known again within their link alone: they are
+    for its commands, of which the next one has none.
+    """
     found: list[str] = []
     for log in case.logs():
-        deliveries = Counter((m.source, m.seq, m.at_us) for _, m in log.messages())
+        deliveries = Counter(
+            (m.source, m.seq, m.at_us) if m.verb in KNOWN_FOR_EVER else (m.source, m.seq, m.at_us, _link_of(e))
+            for e, m in log.messages()
+        )
         ids = Counter(m.body.id for _, m in log.messages() if m.body.id)
         found += [f"{log.key}: message {what} is folded {n} times" for what, n in deliveries.items() if n > 1]
         found += [f"{log.key}: id {what} is folded {n} times" for what, n in ids.items() if n > 1]
     return found
+
+
+def _link_of(entry: Entry) -> int:
+    return entry.record.link.n if entry.record.link is not None else 1
 
 
 def decided_once(case: Case) -> list[str]:
@@ -184,15 +196,25 @@ def timers_not_early(case: Case) -> list[str]:
 
 
 def cancels_heeded(case: Case) -> list[str]:
-    """A run whose cancel was folded before its last record ends as cancelled; a saga that was failing may fail."""
+    """A run whose cancel was applied before its last decision ends as cancelled; a saga that was failing may fail."""
     found: list[str] = []
     for log in case.logs():
         cancel = log.first("cancel")
-        is_before = cancel is not None and cancel.record.k < log.entries[-1].record.k
+        is_before = cancel is not None and _applied_by(log, cancel) < log.entries[-1].record.k
         allowed = ("cancelled", "terminated", "failed") if log.key.workflow == "tour" else ("cancelled", "terminated")
         if is_before and log.status not in allowed:
             found.append(f"{log.key}: was cancelled in record {cancel.record.k if cancel else 0} and {log.status}")
     return found
+
+
+def _applied_by(log: RunLog, cancel: Entry) -> int:
+    """Tells with which record a cancel was applied: one that a switch carries by the next link's first decision,
+    after what the run was sent before it.
+    """
+    sent = next(message for message in cancel.record.messages if message.verb == "cancel")
+    later = (e.record for e in log.entries if e.record.k >= cancel.record.k)
+    switches = [r.k for r in later if any(m.verb == "cancel" and m.seq == sent.seq for m in r.carried)]
+    return max([cancel.record.k, *(k + 1 for k in switches)])
 
 
 def ends_have_causes(case: Case) -> list[str]:

@@ -124,6 +124,7 @@ class Chaos:
         key = RunKey(tokens[-2], tokens[-1])
         self._decided_by[key] = record.by.partition("/")[0]
         self._aim(self._violence.snipe_append, lambda: self._actor_of(key), "append")
+        self._aim_freeze(key)
         self._aim_server("append")
 
     def _aim(self, rate: float, find: Callable[[], Host | None], window: str) -> None:
@@ -135,6 +136,14 @@ class Chaos:
             # Not in the midst of the server's work, and before anything that it has just sent arrives.
             life = host.life
             self._loop.call_soon(lambda: self._crash(host) if host.life == life else None)
+
+    def _aim_freeze(self, key: RunKey) -> None:
+        rate = self._violence.snipe_freeze
+        host = self._actor_of(key) if rate and self._aims.random() < rate else None
+        if host is not None and host.is_alive:
+            self._count("frozen at append")
+            life = host.life
+            self._loop.call_soon(lambda: self._freeze(host) if host.life == life else None)
 
     def _aim_server(self, window: str) -> None:
         rate = self._violence.snipe_server

@@ -220,7 +220,10 @@ async def collect(count: int) -> list[int]:
 
 @workflow
 async def relay(count: int, per_link: int, found: list[int]) -> list[int]:
-    """Takes hooks as `collect` does, so many per link of its chain."""
+    """Takes hooks as `collect` does, so many per link of its chain; works and sleeps between them.
+
+    It sleeps longer than a worker serves timers itself: what a late end of the link before takes along is missed.
+    """
     for _ in range(per_link):
         item = await hook("item", int)
         found.append(item)
@@ -228,6 +231,8 @@ async def relay(count: int, per_link: int, found: list[int]) -> list[int]:
             return found
         if item % 3 == 0:
             await double(item)
+        elif item % 3 == 1:
+            await asyncio.sleep(2.5)
     continue_as_new(count, per_link, found)
 
 

@@ -63,6 +63,8 @@ class Violence(msgspec.Struct, kw_only=True):
     down_s: float
     """A process stays away for up to so long."""
     frozen_s: float
+    snipe_freeze: float = 0.0
+    """Freezes whoever has just appended, before it carries out what it owes: as late as can be, others have gone on."""
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +96,8 @@ def draw(seed: int, only: str = "") -> Scenario:
     choice = [shape for shape in (*others, *graphs) if shape.workflow.startswith(tuple(only.split(",")))]
     shapes = rng.sample(choice, rng.randint(min(3, len(choice)), len(choice)))
     faults, violence = _faults(rng), _violence(rng)
+    own = Random(f"freezes/{seed}")
+    violence.snipe_freeze = own.choice([0.02, 0.2]) if own.random() < ON_SHARE else 0.0
     is_partial = rng.random() < 0.2
     known = {workflow.name for workflow in ENGINE_WORKFLOWS}  # to every worker
     names = [shape.workflow for shape in shapes if shape.workflow not in known]
