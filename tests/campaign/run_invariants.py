@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from jetrun.actors.commands import Close, StartChild
-from jetrun.actors.messages import ChildResult, Hook, Update
+from jetrun.actors.messages import ChildResult, Hook, Tick, Update
 from jetrun.actors.names import RunKey
 from jetrun.actors.records import record_hash
 
@@ -177,6 +177,23 @@ def hooks_in_order(case: Case) -> list[str]:
     return found
 
 
+def timers_not_ahead(case: Case) -> list[str]:
+    """No tick is applied before what the server had accepted before the timer's time (R14)."""
+    found: list[str] = []
+    for log in case.logs():
+        reached_us = 0
+        for entry, message in log.messages():
+            if isinstance(message.body, Tick):
+                reached_us = max(reached_us, message.body.due_at_us)
+            elif message.source == "m" and message.at_us < reached_us:
+                late_ms = (reached_us - message.at_us) / 1000
+                found.append(
+                    f"{log.key}: {message.verb} {message.seq} is applied in record {entry.record.k}, after the tick of "
+                    f"a timer that was due {late_ms:.0f} ms later"
+                )
+    return found
+
+
 def timers_not_early(case: Case) -> list[str]:
     """A timer fires once, in a record whose newest message and whose own append are not before its time."""
     found: list[str] = []
@@ -339,6 +356,7 @@ RUN_INVARIANTS = [
     Invariant("I7", "an acknowledged hook is applied once or recorded as refused", hooks_applied),
     Invariant("I7", "hooks of one sender are applied in order", hooks_in_order),
     Invariant("I12", "no timer fires early, or twice", timers_not_early),
+    Invariant("I12", "no tick overtakes what was accepted before its time", timers_not_ahead),
     Invariant("I13", "nothing is left when all is quiet", quiet),
     Invariant("I13", "no ended run is listed as open or parked", index_clean),
     Invariant("I14", "logs are bounded", bounded),

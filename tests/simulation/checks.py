@@ -25,6 +25,7 @@ from campaign.run_invariants import (
     hooks_applied,
     hooks_in_order,
     nothing_after_end,
+    timers_not_ahead,
     timers_not_early,
 )
 from campaign.schedule_invariants import SCHEDULE_INVARIANTS
@@ -281,6 +282,7 @@ INVARIANTS = [
     Invariant("I10", "all attempts see the recorded input", _of_case(same_input)),
     Invariant("I11", "no attempt begins long after the end", none_after_end),
     Invariant("I12", "no timer fires early, or twice", _of_case(timers_not_early)),
+    Invariant("I12", "no tick overtakes what was accepted before its time", _of_case(timers_not_ahead)),
     Invariant("I13", "no timer of an ended run stays behind", nothing_left),
     Invariant("I13", "an ended run is listed as ended", listed),
     Invariant("I14", "no livelock", no_livelock),
