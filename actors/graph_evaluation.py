@@ -15,7 +15,14 @@ from .graph_expression import Budget, Expression, ExpressionError, ExpressionInv
 from .graph_model import Assignment, Attempts, Items, Limits
 from .graph_state import Activation, ItemsState
 from .graph_template import Template
-from .limits import GRAPH_ADVANCE_SIZE_MAX, GRAPH_ADVANCE_STEPS_MAX, GRAPH_ITEMS_MAX, RETRIES_MAX, RETRY_DELAY_CAP_S
+from .limits import (
+    GRAPH_ADVANCE_SIZE_MAX,
+    GRAPH_ADVANCE_STEPS_MAX,
+    GRAPH_ITEMS_MAX,
+    RETRIES_MAX,
+    RETRY_DELAY_CAP_S,
+    VALUE_BYTES_MAX,
+)
 from .values import encode
 
 ENDLESS = -1
@@ -51,6 +58,7 @@ class Evaluation:
         self._now_us = now_us
         self._run = run
         self._budget = Budget(steps=GRAPH_ADVANCE_STEPS_MAX, size=GRAPH_ADVANCE_SIZE_MAX)
+        self._publishable = VALUE_BYTES_MAX
 
     # --- views ---------------------------------------------------------------------------------------
     def of_variables(self, variables: Mapping[str, object]) -> View:
@@ -132,11 +140,10 @@ class Evaluation:
             if size > self._limits.value_bytes:
                 bound = f"{size} bytes of JSON, at most {self._limits.value_bytes} are allowed (limits.value)"
                 raise Misfit("value_limit", where, f"{bound}; keep large data elsewhere and publish its name")
-            try:
-                self._budget.make(size)
-            except ExpressionError:
-                bound = f"one event publishes more than {GRAPH_ADVANCE_SIZE_MAX} bytes"
-                raise Misfit("value_limit", where, f"{bound}; keep large data elsewhere and publish its name") from None
+            self._publishable -= size
+            if self._publishable < 0:
+                bound = f"one event publishes more than {VALUE_BYTES_MAX} bytes"
+                raise Misfit("value_limit", where, f"{bound}; keep large data elsewhere and publish its name")
         return value
 
     def span_us(self, template: Template | None, view: View, where: str) -> int:

@@ -307,7 +307,7 @@ class Interpreter:
         limits = self.graph.limits
         for task in dict.fromkeys(self.state.over):
             if self.state.counts.get(task, 0) >= limits.iterations:
-                text = f"task {task!r} would begin for the {limits.iterations + 1}th time; limits.iterations allows {limits.iterations}"
+                text = f"task {task!r} would begin once more, activation {limits.iterations + 1}; limits.iterations allows {limits.iterations}"
                 self._break("iteration_limit", text, why="limit")
             else:
                 text = f"task {task!r} would be activation {limits.activations + 1} of the run; limits.activations allows {limits.activations}"

@@ -27,7 +27,7 @@ from .graph_model import Graph
 from .graph_moves import Delayed, Ended, Finished, Move, Started, Stopped, decode_moves, encode_moves
 from .graph_state import State
 from .graph_work import Work, end_of
-from .limits import GRAPH_RECORDS, GRAPH_RECORDS_HOLD, VALUE_INLINE_BYTES_MAX
+from .limits import GRAPH_RECORDS, GRAPH_RECORDS_HOLD, OBJECT_BYTES_MAX, VALUE_INLINE_BYTES_MAX
 from .link import continue_as_new
 from .loop import LoopTimer
 from .messages import NO_ARGS
@@ -154,7 +154,10 @@ class GraphRun:
         ref = None
         if len(raw) + len(definition or b"") > VALUE_INLINE_BYTES_MAX:
             large = LargeAdvance(msgspec.Raw(raw), None if definition is None else msgspec.Raw(definition))
-            ref = execution.upload(msgspec.json.encode(large))
+            data = msgspec.json.encode(large)
+            if len(data) > OBJECT_BYTES_MAX:
+                return self._refused(len(data))
+            ref = execution.upload(data)
         advance = Advance(
             n=execution.last_command + 1,
             moves=NO_ARGS if ref is not None else msgspec.Raw(raw),
@@ -162,6 +165,15 @@ class GraphRun:
             ref=ref,
         )
         return (moves, asks, False) if execution.decide(advance) is not None else ([], [], False)
+
+    def _refused(self, size: int) -> tuple[list[Move], list[Ask], bool]:
+        """Ends a run whose log would name an object that nobody may read. It decides nothing more."""
+        message = f"one event leads to {size} bytes of moves, at most {OBJECT_BYTES_MAX}; keep large data elsewhere and publish its name"
+        error = ErrorInfo(type="GraphError", message=message, code="value_limit")
+        self._execution.ending = Outcome(status="failed", error=error)
+        self._has_ended = True
+        self._news.set()
+        return [], [], False
 
     def _follow(self, moves: Sequence[Move], asks: list[Ask], is_replayed: bool) -> None:  # noqa: FBT001  a result's part
         for move in moves:

@@ -130,7 +130,7 @@ GRAPH_ITEMS_MAX: Final = 10_000
 
 GRAPH_ADVANCE_STEPS_MAX: Final = 1_000_000
 GRAPH_ADVANCE_SIZE_MAX: Final = 16 * 1024 * 1024
-"""What the expressions of one event may spend in all: some 0.2 s, and bytes that fit twice into a value."""
+"""What the expressions of one event may spend in all: some 0.2 s. What they publish has to fit into one object of the log."""
 
 GRAPH_REHEARSAL_EVENTS_MAX: Final = 100_000
 """Ends of work in one scenario of a rehearsal: as many as a run may have activations, in some 5 s."""

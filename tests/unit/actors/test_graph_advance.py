@@ -11,6 +11,7 @@ from jetrun.actors import load_graph, step
 from jetrun.actors.graph_advance import LargeAdvance
 from jetrun.actors.limits import VALUE_INLINE_BYTES_MAX
 from jetrun.client import testing
+from support.graph_steps import code_of, graph, noop, ran
 
 
 @step
@@ -39,3 +40,20 @@ def test_a_run_of_a_large_definition_survives_every_crash() -> None:
     graph = load_graph(definition, name="large")
 
     testing.survives_every_crash(graph.call(), graph, double)
+
+
+_TEXT = "vars: [{x: \"{{ 'a' * 900000 }}\"}]\n"
+
+
+_OUTPUT = _TEXT + "tasks: {a: {}}\noutput: [" + ", ".join(f"o{n}: '{{{{ ctx.x }}}}'" for n in range(20)) + "]"
+_PUBLISHED = _TEXT + "tasks: {a: {next: [" + ", ".join(["{publish: [{y: '{{ ctx.x }}'}]}"] * 20) + "]}}"
+
+
+@pytest.mark.parametrize("text", [_OUTPUT, _PUBLISHED], ids=["output", "published"])
+async def test_a_run_that_keeps_too_much_at_once_fails_and_can_be_read(text: str) -> None:
+    """The last record named an object larger than any that is read: who waited for the run waited for ever."""
+    flow = graph(text)
+    async with testing.app(flow, noop) as tested:
+        ending = await ran(tested, flow)
+
+        assert (ending.status, code_of(ending)) == ("failed", "value_limit")

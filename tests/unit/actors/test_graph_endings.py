@@ -205,7 +205,7 @@ output: [{n: "{{ ctx.n }}"}]
 """)
     player.finish()
     assert (player.status, player.error.code, player.output) == ("failed", "iteration_limit", {"n": 5})
-    assert "task 'a' would begin for the 6th time" in player.error.message
+    assert "task 'a' would begin once more, activation 6" in player.error.message
 
 
 def test_loops_that_wait_for_nothing_end_at_a_bound() -> None:

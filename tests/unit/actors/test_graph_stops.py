@@ -379,7 +379,7 @@ async def test_a_loop_without_end_is_ended_by_its_limit() -> None:
     assert ending.error is not None
     assert (code_of(ending), ending.error.message) == (
         "iteration_limit",
-        "task 'a' would begin for the 6th time; limits.iterations allows 5",
+        "task 'a' would begin once more, activation 6; limits.iterations allows 5",
     )
 
 
