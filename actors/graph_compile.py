@@ -93,8 +93,9 @@ def _form(findings: Findings) -> _Form | None:
         findings.error_at_key("bad_combination", ("steps",), f"{text}: leave one of the two out")
         return None
     if "tasks" not in value and "steps" not in value:
-        text = "the definition has neither tasks nor steps; write 'tasks:' with a mapping of names to tasks"
-        findings.error("no_tasks", (), text)
+        if not any(name.lower() in ("tasks", "steps") for name in value):  # which is told as what it is
+            text = "the definition has neither tasks nor steps; write 'tasks:' with a mapping of names to tasks"
+            findings.error("no_tasks", (), text)
         read_head(findings, "tasks")
         return None
     return "tasks" if "tasks" in value else "steps"

@@ -22,6 +22,7 @@ from .graph_operators import ARITHMETIC, COMPARISON, cut, keep_sign, negate
 from .graph_tests import TESTS
 from .graph_tokens import Token, checked
 from .graph_values import counted, kind, written
+from .graph_values import kind as kind_of
 from .graph_view import Budget, ExpressionError, ExpressionInvalid, Undefined, View, shown
 from .limits import GRAPH_PROGRAMS_MAX
 
@@ -202,6 +203,8 @@ class _Compiler:
         if _is_reader(node.node, "item"):
             self.functions.add("item")
             return keyed(part, constant(node.attr), self._column(node))
+        if isinstance(node.node, nodes.Const):
+            return self._refuse(f"{kind_of(node.node.value)} has no keys, so there is no .{node.attr[:40]}", node)
         return key(self.node(node.node), node.attr, self._column(node))
 
     def _getitem(self, node: nodes.Getitem) -> Node:

@@ -103,7 +103,7 @@ def run_(
     if missing:
         raise UsageProblem(f"--start: {file} has no task {missing[0]!r}; it has {', '.join([*graph.tasks][:20])}")
     assert read.document is not None
-    call = start_definition(read.document, source, start or [])
+    call = start_definition(read.document, graph, source, start or [])
     connection.run(
         context,
         lambda connected: start_run(connected, call, run_id or new_run_id(), "existing", wait=wait),

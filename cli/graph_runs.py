@@ -14,6 +14,7 @@ from ..client.session import Session
 from .arguments import parse_value, read_input
 from .exits import UsageProblem
 from .lookup import find_run
+from .output import complain
 from .start import start_run
 
 if TYPE_CHECKING:
@@ -24,14 +25,18 @@ if TYPE_CHECKING:
 _STATE_COLUMNS = 10
 
 
-def start_definition(document: Document, source: str | None, start: list[str]) -> Call[Any]:
+def start_definition(document: Document, graph: Graph, source: str | None, start: list[str]) -> Call[Any]:
     """Makes the start of a run from a definition and what was typed. Raises UsageProblem for inputs that are no object."""
-    given: object = {}
+    given: dict[str, object] = {}
     if source is not None:
         text = read_input(source) if source.startswith("@") else source
-        given = msgspec.json.decode(parse_value(text, what="--input"))
-        if not isinstance(given, dict):
-            raise UsageProblem("""--input is no JSON object; for example --input '{"name": "Ada"}'""")
+        raw = parse_value(text, what="--input")
+        try:
+            given = msgspec.json.decode(raw, type=dict[str, object])
+        except msgspec.ValidationError:
+            raise UsageProblem("""--input is no JSON object; for example --input '{"name": "Ada"}'""") from None
+    if unknown := sorted(given.keys() - {name for name, _ in graph.inputs}):
+        complain(f"warning: the graph has no input {unknown[0]!r}; what it does not declare is dropped")
     kwargs: dict[str, object] = {"definition": document.value, "input": given}
     if start:
         kwargs["start"] = start

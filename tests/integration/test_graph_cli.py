@@ -202,3 +202,13 @@ def test_a_definition_that_is_not_valid_is_not_started(wfctl: Run, tmp_path: Pat
     assert "unknown_field" in ended.err
     assert "undefined_target" in ended.err
     assert wfctl("graph", "show", "bad").code == 1
+
+
+def test_an_input_that_is_not_declared_is_said(wfctl: Run, tmp_path: Path) -> None:
+    """It is dropped, as in Orquesta; a mistyped name would else be found out by its consequences."""
+    (tmp_path / "flow.yaml").write_text("input: [name]\ntasks: {a: null}")
+
+    ended = wfctl("graph", "run", str(tmp_path / "flow.yaml"), "--input", '{"nmae": 1}', "--wait")
+
+    assert (ended.code, ended.out.strip()) == (0, "null")
+    assert "warning: the graph has no input 'nmae'" in ended.err

@@ -195,6 +195,11 @@ ERRORS = {
         "unreachable_task",
         "tasks.b",
     ),
+    "key of a text": (
+        "tasks: {a: {next: [{when: \"{{ 'x'.__class__ }}\"}]}}",
+        "expression_syntax",
+        "tasks.a.next[0].when",
+    ),
     # joins
     "join text": ("tasks: {a: {next: [{do: b}]}, b: {join: '2'}}", "bad_type", "tasks.b.join"),
     "join any": ("tasks: {a: {next: [{do: b}]}, b: {join: any}}", "bad_type", "tasks.b.join"),

@@ -108,6 +108,13 @@ def test_the_nearest_right_name_is_said(text: str, hint: str) -> None:
     assert any(hint in problem.message for problem in problems_of(text))
 
 
+def test_a_form_in_the_wrong_case_is_one_mistake() -> None:
+    """Not that there are no tasks, too: the right name is all that is missing."""
+    [found] = problems_of("Steps: {a: {}}")
+
+    assert (found.kind, "did you mean 'steps'" in found.message) == ("unknown_field", True)
+
+
 def test_a_cycle_is_named_whole() -> None:
     found = problems_of("steps: {a: {after: c}, b: {after: a}, c: {after: b}}")
 

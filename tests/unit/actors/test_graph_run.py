@@ -413,3 +413,17 @@ async def test_a_definition_comes_with_its_start() -> None:
 
     with pytest.raises(GraphInvalid, match="undefined_target"):
         graph_call("tasks: {a: {next: [{do: nobody}]}}")
+
+
+async def test_a_run_on_pause_is_shown_as_such() -> None:
+    """Where nothing has ended yet, the run's own status says why nothing happens."""
+    flow = graph("tasks: {a: {wait: 1h}}")
+    async with testing.app(flow) as app:
+        run = await app.client.start(flow.call(), run_id="r1")
+        await asyncio.sleep(1)
+        assert (await run.graph()).status == "running"
+        await run.pause()
+        await asyncio.sleep(1)
+        assert (await run.graph()).status == "paused"
+        await run.terminate(wait=True)
+        assert (await run.graph()).status == "terminated"
