@@ -208,7 +208,7 @@ def test_an_input_that_is_not_declared_is_said(wfctl: Run, tmp_path: Path) -> No
     """It is dropped, as in Orquesta; a mistyped name would else be found out by its consequences."""
     (tmp_path / "flow.yaml").write_text("input: [name]\ntasks: {a: null}")
 
-    ended = wfctl("graph", "run", str(tmp_path / "flow.yaml"), "--input", '{"nmae": 1}', "--wait")
+    ended = wfctl("graph", "run", str(tmp_path / "flow.yaml"), "--input", '{"firstname": 1}', "--wait")
 
     assert (ended.code, ended.out.strip()) == (0, "null")
-    assert "warning: the graph has no input 'nmae'" in ended.err
+    assert "warning: the graph has no input 'firstname'" in ended.err
